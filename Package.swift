@@ -1,0 +1,105 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every target is checked for memory safety; the few uses of `unsafe` stand in boxed files
+// (scripts/check-unsafe), each with its reason.
+let settings: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatWarning("StrictMemorySafety", as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "fleet",
+    products: [
+        .executable(name: "fleet-broker", targets: ["fleet-broker"]),
+        .executable(name: "fleet-agent", targets: ["fleet-agent"]),
+        .executable(name: "fleet-bridge", targets: ["fleet-bridge"]),
+        .executable(name: "fleet", targets: ["fleet"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+    ],
+    targets: [
+        // The distribution's C libraries: a module map and a shim each, nothing else.
+        .systemLibrary(
+            name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(
+            name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(
+            name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+        .systemLibrary(
+            name: "CGPIO", pkgConfig: "libgpiod", providers: [.apt(["libgpiod-dev"])]),
+        .target(name: "CTOML"),
+
+        // The core that everything shares: no I/O, no clock, no randomness.
+        library("MQTT"),
+        library("FleetModel"),
+        library("BrokerCore", ["MQTT", "FleetModel"]),
+        library("BridgeCore", ["MQTT", "FleetModel"]),
+        library("AgentCore", ["MQTT", "FleetModel"]),
+
+        // Shells: the only places that touch the kernel and the C libraries.
+        library("IO", ["MQTT"]),
+        library("TLS", ["COpenSSL", "IO", "MQTT"]),
+        library("Store", ["CSQLite"]),
+        library("GPIO", ["CGPIO", "IO"]),
+        library("Config", ["CTOML"]),
+        library("JSON", ["CJansson", "FleetModel"]),
+        library("Client", ["MQTT", "IO", "TLS"]),
+        library("Daemon", ["FleetModel", "IO", "Config", "MQTT"]),
+
+        program(
+            "fleet-broker",
+            ["BrokerCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon"]),
+        program(
+            "fleet-agent",
+            [
+                "AgentCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon", "Client",
+                "JSON", "GPIO", "Store",
+            ]),
+        program(
+            "fleet-bridge",
+            [
+                "BridgeCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon", "Client",
+                "JSON", "Store",
+            ]),
+        program(
+            "fleet",
+            [
+                "MQTT", "FleetModel", "IO", "TLS", "Config", "Client", "JSON",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        tests("MQTTTests", ["MQTT"]),
+        tests("FleetModelTests", ["FleetModel"]),
+        tests("BrokerCoreTests", ["BrokerCore", "MQTT"]),
+        tests("BridgeCoreTests", ["BridgeCore", "MQTT", "FleetModel"]),
+        tests("AgentCoreTests", ["AgentCore", "MQTT", "FleetModel"]),
+        tests("IOTests", ["IO", "MQTT"]),
+        tests("TLSTests", ["TLS", "IO", "MQTT"]),
+        tests("StoreTests", ["Store"]),
+        tests("ConfigTests", ["Config"]),
+        tests("JSONTests", ["JSON", "FleetModel"]),
+        tests("ClientTests", ["Client", "MQTT", "IO", "TLS"]),
+        tests("DaemonTests", ["Daemon", "IO", "Config"]),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

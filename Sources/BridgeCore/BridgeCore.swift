@@ -1,0 +1,1 @@
+// BridgeCore: see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+// IO: see ARCHITECTURE.md.
