@@ -1,0 +1,64 @@
+"""Fixtures of the end-to-end tests: real binaries on free loopback ports in temporary folders."""
+
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from fleetlab.brokers import FleetBroker, Mosquitto  # noqa: E402
+from fleetlab.certificates import CertificateAuthority  # noqa: E402
+from fleetlab.processes import Process  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certification authority for the whole run."""
+    return CertificateAuthority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def server_keys(authority):
+    """(certificate, key) of a server called localhost, at 127.0.0.1."""
+    return authority.issue("server")
+
+
+@pytest.fixture
+def started():
+    """Things to end when the test ends: append whatever has stop() or close()."""
+    things = []
+    yield things
+    for thing in reversed(things):
+        (thing.stop if hasattr(thing, "stop") else thing.close)()
+
+
+@pytest.fixture
+def fleet_broker(tmp_path, started):
+    """Starts a fleet-broker: fleet_broker(configuration="", listen="127.0.0.1:0")."""
+    def start(configuration="", **options):
+        broker = FleetBroker(tmp_path / f"broker-{len(started)}", configuration, **options)
+        started.append(broker)
+        return broker
+    return start
+
+
+@pytest.fixture
+def mosquitto(tmp_path, started):
+    """Starts Debian's Mosquitto: mosquitto(lines="allow_anonymous true")."""
+    def start(lines="allow_anonymous true\n", **options):
+        broker = Mosquitto(tmp_path / f"mosquitto-{len(started)}", lines, **options)
+        started.append(broker)
+        return broker
+    return start
+
+
+@pytest.fixture
+def start(started):
+    """Starts any program: start([path, argument, ...]) -> Process."""
+    def start_program(arguments, **options):
+        process = Process(arguments, **options)
+        started.append(process)
+        return process
+    return start_program
