@@ -1,0 +1,85 @@
+/// What all configuration files of a program say together, before anyone knows what it means.
+public struct ConfigurationDocument: Sendable {
+    public private(set) var root: ConfigurationTable
+    /// The files that were read, the first one first.
+    public private(set) var files: [String]
+
+    /// Nothing configured: every setting has its default.
+    public init() {
+        root = ConfigurationTable()
+        files = []
+    }
+
+    /// Parses one text; `name` stands for the path in origins.
+    public init(text: String, name: String) throws(ConfigurationError) {
+        root = try TOMLParser.parse(Array(text.utf8), path: name)
+        files = [name]
+    }
+
+    /// Reads `path`, and with `dropIns` then `NAME.d/*.toml` beside it (`broker.toml`: `broker.d`).
+    ///
+    /// Drop-ins are read in lexical order, each laid over what came before: tables merge, scalars,
+    /// arrays and arrays of tables replace. What is wrong in any of the files is reported together.
+    public static func load(
+        _ path: String, dropIns: Bool = true
+    ) throws(ConfigurationError) -> ConfigurationDocument {
+        var document = ConfigurationDocument()
+        var problems: [ConfigurationProblem] = []
+        var paths = [path]
+        if dropIns {
+            do throws(ConfigurationError) {
+                paths += try ConfigurationFiles.dropIns(in: dropInFolder(of: path))
+            } catch {
+                problems += error.problems
+            }
+        }
+        for path in paths {
+            do throws(ConfigurationError) {
+                let bytes = try ConfigurationFiles.read(path)
+                document.root.merge(try TOMLParser.parse(bytes, path: path))
+                document.files.append(path)
+            } catch {
+                problems += error.problems
+            }
+        }
+        guard problems.isEmpty else { throw ConfigurationError(problems) }
+        return document
+    }
+
+    /// `/etc/fleet/broker.toml` -> `/etc/fleet/broker.d`
+    static func dropInFolder(of path: String) -> String {
+        (path.hasSuffix(".toml") ? String(path.dropLast(5)) : path) + ".d"
+    }
+
+    /// Lays the value of a command line flag over what the files say.
+    ///
+    /// `path` leads through tables, such as `["broker", "url"]`; tables on the way are made. Whatever
+    /// stood there is replaced, arrays too.
+    public mutating func override(
+        _ path: [String], with content: ConfigurationValue.Content, flag: String
+    ) {
+        let origin = ConfigurationOrigin.flag(flag)
+        var value = ConfigurationValue(content, origin: origin)
+        for key in path.reversed() {
+            var table = ConfigurationTable()
+            table[key] = value
+            value = ConfigurationValue(.table(table), origin: origin)
+        }
+        if case .table(let table) = value.content { root.merge(table) }
+    }
+
+    /// Lays a list of tables over what the files say, such as one `[[listener]]` for each `--listen`.
+    public mutating func override(
+        _ path: [String], tables: [[(String, ConfigurationValue.Content)]], flag: String
+    ) {
+        let origin = ConfigurationOrigin.flag(flag)
+        let values = tables.map { members in
+            var table = ConfigurationTable()
+            for (key, content) in members {
+                table[key] = ConfigurationValue(content, origin: origin)
+            }
+            return ConfigurationValue(.table(table), origin: origin)
+        }
+        override(path, with: .array(values), flag: flag)
+    }
+}
