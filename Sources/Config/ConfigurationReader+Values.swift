@@ -176,7 +176,8 @@ extension ConfigurationReader {
             let (low, high) = (range.lowerBound, range.upperBound)
             problem(
                 key,
-                "must be from \(DurationText.format(low)) to \(DurationText.format(high)), not \(text)")
+                "must be from \(DurationText.format(low)) to \(DurationText.format(high)), not \(text)"
+            )
             return nil
         }
         note(key, TOMLText.string(text), value.origin)
@@ -217,7 +218,8 @@ extension ConfigurationReader {
     }
 
     public func size(_ key: String, default standard: Int, in range: ClosedRange<Int>) -> Int {
-        size(key, in: range) ?? fall(key, back: standard, TOMLText.string(SizeText.format(standard)))
+        size(key, in: range)
+            ?? fall(key, back: standard, TOMLText.string(SizeText.format(standard)))
     }
 
     // MARK: Shared
@@ -241,14 +243,10 @@ extension ConfigurationReader {
             if noting { note(key, TOMLText.string(text), value.origin) }
             return result
         } catch let problem as ConfigurationProblem {
-            add(
-                ConfigurationProblem(
-                    "\(name(key)): \(TOMLText.string(text)) \(problem.message)", at: value.origin,
-                    hint: problem.hint))
+            // The text itself stays out: it may be an address that somebody put a password into.
+            self.problem(key, problem.message, hint: problem.hint, at: value.origin)
         } catch {
-            add(
-                ConfigurationProblem(
-                    "\(name(key)): \(TOMLText.string(text)): \(error)", at: value.origin))
+            self.problem(key, "\(error)", at: value.origin)
         }
         return nil
     }

@@ -105,8 +105,10 @@ public final class ConfigurationReader {
     }
 
     /// Notes that the value of `key` is wrong for a reason that only the caller knows.
-    public func problem(_ key: String, _ message: String, hint: String? = nil) {
-        let place = content[key]?.origin ?? origin
+    public func problem(
+        _ key: String, _ message: String, hint: String? = nil, at place: ConfigurationOrigin? = nil
+    ) {
+        let place = place ?? content[key]?.origin ?? origin
         add(ConfigurationProblem("\(name(key)): \(message)", at: place, hint: hint))
     }
 
@@ -164,7 +166,7 @@ public final class ConfigurationReader {
     func report(_ value: ConfigurationValue, expected: String, _ key: String, hint: String? = nil) {
         add(
             ConfigurationProblem(
-                "\(name(key)) must be \(expected), not \(value.kindName)", at: value.origin,
+                "\(name(key)): must be \(expected), not \(value.kindName)", at: value.origin,
                 hint: hint))
     }
 

@@ -29,7 +29,9 @@ enum TOMLParser {
         var builder = Builder(path: path)
         // SAFETY: indices stay below the count; an entry is copied before the document is freed.
         for index in unsafe 0..<ctoml_entry_count(document) {
-            if let entry = unsafe ctoml_entry_at(document, index) { unsafe builder.add(entry.pointee) }
+            if let entry = unsafe ctoml_entry_at(document, index) {
+                unsafe builder.add(entry.pointee)
+            }
         }
         return builder.finish()
     }
