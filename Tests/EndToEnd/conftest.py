@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from fleetlab.brokers import FleetBroker, Mosquitto  # noqa: E402
 from fleetlab.certificates import CertificateAuthority  # noqa: E402
+from fleetlab.namespace import NetworkNamespace  # noqa: E402
 from fleetlab.processes import Process  # noqa: E402
 
 
@@ -62,3 +63,17 @@ def start(started):
         started.append(process)
         return process
     return start_program
+
+
+@pytest.fixture
+def network_namespace():
+    """network_namespace(ipv6=True) -> a namespace with only loopback; made and deleted here."""
+    made = []
+
+    def make(ipv6=True):
+        namespace = NetworkNamespace(ipv6)
+        made.append(namespace)
+        return namespace
+    yield make
+    for namespace in made:
+        namespace.close()

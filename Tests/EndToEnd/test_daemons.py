@@ -1,0 +1,175 @@
+"""What every daemon shares: flags, configuration, version, and an orderly end."""
+
+import re
+import signal
+import time
+
+import pytest
+
+from fleetlab.processes import ROOT, Process, program, run, wait_until
+
+DAEMONS = ["fleet-broker", "fleet-agent", "fleet-bridge"]
+VERSION = re.search(r'current = "([^"]+)"',
+                    (ROOT / "Sources/FleetModel/Version.swift").read_text()).group(1)
+MINIMAL = {
+    "fleet-broker": '[[listener]]\naddress = "127.0.0.1:0"\n',
+    "fleet-agent": 'site = "farm"\nnode = "barn-1"\n[broker]\nurl = "mqtt://127.0.0.1:1"\n',
+    "fleet-bridge": 'site = "farm"\nnode = "gateway"\n[edge]\nurl = "mqtt://127.0.0.1:1"\n'
+                    '[upstream]\nname = "cloud"\nurl = "mqtt://127.0.0.1:1"\n',
+}
+daemons = pytest.mark.parametrize("daemon", DAEMONS)
+
+
+def configured(tmp_path, daemon, text):
+    file = tmp_path / f"{daemon.removeprefix('fleet-')}.toml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("name", [*DAEMONS, "fleet"])
+def test_version_is_the_same_everywhere(name):
+    done = run([program(name), "--version"])
+    assert done.returncode == 0
+    assert VERSION in done.stdout and done.stderr == ""
+
+
+@daemons
+def test_help_names_every_flag(daemon):
+    done = run([program(daemon), "--help"])
+    assert done.returncode == 0 and done.stderr == ""
+    for flag in ("--config", "--check-config", "--state-directory", "--version", "--help"):
+        assert flag in done.stdout
+
+
+@daemons
+def test_an_unknown_flag_is_a_usage_error(daemon):
+    done = run([program(daemon), "--confgi", "x"])
+    assert done.returncode == 64
+    assert "--confgi" in done.stderr and "--config" in done.stderr
+
+
+@daemons
+def test_an_unknown_key_is_an_error_with_line_and_column(tmp_path, daemon):
+    file = configured(tmp_path, daemon, MINIMAL[daemon] + "\n[log]\nlvel = 'info'\n")
+    line = file.read_text().splitlines().index("lvel = 'info'") + 1
+    for extra in ([], ["--check-config"]):
+        done = run([program(daemon), "--config", file, *extra])
+        assert done.returncode == 78, done.stderr
+        assert f"{file}:{line}:1" in done.stderr and "lvel" in done.stderr
+        assert "level" in done.stderr  # what was probably meant
+
+
+@daemons
+def test_broken_toml_is_an_error_with_line_and_column(tmp_path, daemon):
+    file = configured(tmp_path, daemon, "a = 1\nb = = 2\n")
+    done = run([program(daemon), "--config", file])
+    assert done.returncode == 78
+    assert re.search(re.escape(str(file)) + r":2:\d+", done.stderr)
+
+
+@daemons
+def test_a_missing_file_is_an_error_that_names_it(tmp_path, daemon):
+    done = run([program(daemon), "--config", tmp_path / "nowhere.toml"])
+    assert done.returncode in (66, 78)
+    assert "nowhere.toml" in done.stderr
+
+
+@daemons
+def test_check_config_prints_where_each_value_came_from(tmp_path, daemon):
+    file = configured(tmp_path, daemon, MINIMAL[daemon] + '\n[log]\nlevel = "info"\n')
+    folder = tmp_path / f"{file.stem}.d"
+    folder.mkdir()
+    (folder / "10-first.toml").write_text('[log]\nlevel = "debug"\n')
+    (folder / "20-second.toml").write_text('[log]\nlevel = "warning"\n')
+    (folder / "ignored.txt").write_text("this is no TOML")
+    done = run([program(daemon), "--config", file, "--check-config"])
+    assert done.returncode == 0, done.stderr
+    # The last drop-in wins, and the output says so.
+    line = next(line for line in done.stdout.splitlines() if "level" in line)
+    assert "warning" in line and "20-second.toml:2:1" in line
+    assert "default" in done.stdout
+
+
+@daemons
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_in_order_within_a_second(tmp_path, started, daemon, number):
+    file = configured(tmp_path, daemon, MINIMAL[daemon])
+    process = Process([program(daemon), "--config", file, "--state-directory", tmp_path / "state"])
+    started.append(process)
+    process.wait_for("listening|connect|refused|started|ready")
+    begin = time.monotonic()
+    process.signal(number)
+    assert process.wait(5) == 0, process.output
+    assert time.monotonic() - begin < 1.0
+
+
+@daemons
+def test_a_second_daemon_on_the_same_state_is_refused(tmp_path, started, daemon):
+    file = configured(tmp_path, daemon, MINIMAL[daemon])
+    command = [program(daemon), "--config", file, "--state-directory", tmp_path / "state"]
+    first = Process(command)
+    started.append(first)
+    first.wait_for("listening|connect|refused|started|ready")
+    second = run(command)
+    assert second.returncode != 0
+    assert str(tmp_path / "state") in second.stderr
+
+
+@daemons
+def test_ready_and_stopping_are_told_to_systemd(tmp_path, started, daemon):
+    import socket
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(10)
+        file = configured(tmp_path, daemon, MINIMAL[daemon])
+        process = Process(
+            [program(daemon), "--config", file, "--state-directory", tmp_path / "state"],
+            environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        started.append(process)
+        told = ""
+        while "READY=1" not in told:
+            told += notify.recv(4096).decode()
+        process.stop()
+        while "STOPPING=1" not in told:
+            told += notify.recv(4096).decode()
+
+
+def test_the_broker_takes_a_listen_flag_over_the_file(tmp_path, fleet_broker):
+    broker = fleet_broker('[[listener]]\naddress = "127.0.0.1:1"\n', listen="127.0.0.1:0")
+    assert broker.port != 1
+
+
+def test_without_configuration_the_broker_serves_loopback_on_1883(tmp_path, network_namespace):
+    """In a network namespace of its own, so that nobody else has the port."""
+    inside = network_namespace()
+    process = Process(inside.command([program("fleet-broker"), "--state-directory",
+                                      tmp_path / "state"]), name="fleet-broker")
+    try:
+        process.wait_for(r"listening.*127\.0\.0\.1:1883")
+        process.wait_for(r"listening.*\[::1\]:1883")
+        sockets = run(inside.command(["ss", "-Hltn"])).stdout
+        assert "127.0.0.1:1883" in sockets and "[::1]:1883" in sockets
+        assert "0.0.0.0" not in sockets and "*:" not in sockets
+    finally:
+        process.stop()
+
+
+def test_a_machine_without_ipv6_is_no_error(tmp_path, network_namespace):
+    inside = network_namespace(ipv6=False)
+    process = Process(inside.command([program("fleet-broker"), "--state-directory",
+                                      tmp_path / "state"]), name="fleet-broker")
+    try:
+        process.wait_for(r"listening.*127\.0\.0\.1:1883")
+        wait_until(lambda: "127.0.0.1:1883" in run(inside.command(["ss", "-Hltn"])).stdout,
+                   "the listener")
+        assert process.is_running()
+    finally:
+        process.stop()
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(tmp_path, fleet_broker):
+    broker = fleet_broker()
+    done = run([program("fleet-broker"), "--listen", f"127.0.0.1:{broker.port}",
+                "--state-directory", tmp_path / "other"])
+    assert done.returncode != 0
+    assert f"127.0.0.1:{broker.port}" in done.stderr and "in use" in done.stderr
