@@ -46,6 +46,7 @@ let package = Package(
             name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .systemLibrary(
             name: "CGPIO", pkgConfig: "libgpiod", providers: [.apt(["libgpiod-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .target(name: "CTOML"),
 
         // The core that everything shares: no I/O, no clock, no randomness.
@@ -56,7 +57,7 @@ let package = Package(
         library("AgentCore", ["MQTT", "FleetModel"]),
 
         // Shells: the only places that touch the kernel and the C libraries.
-        library("IO", ["MQTT"]),
+        library("IO", ["CLinux", "MQTT"]),
         library("TLS", ["COpenSSL", "IO", "MQTT"]),
         library("Store", ["CSQLite"]),
         library("GPIO", ["CGPIO", "IO"]),
