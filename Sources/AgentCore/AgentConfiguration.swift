@@ -82,12 +82,13 @@ public struct HealthRules: Hashable, Sendable {
 
 /// Named limits of one agent.
 public enum AgentLimits {
-    /// Sensors of one agent; their `state` then fits into four retained topics.
-    public static let sensors = 200
+    /// Sensors of one agent; their `state` then fits into three retained topics, and a node keeps
+    /// to eight in all.
+    public static let sensors = 128
     /// The size of one `state` payload.
     public static let stateBytes = 16_384
-    /// The length of a reason in `why`; longer ones are cut.
-    public static let whyCharacters = 80
+    /// The length of a reason in `why`, in bytes; longer ones are cut.
+    public static let whyBytes = 80
     /// Commands that run at the same time; more are refused.
     public static let runningCommands = 8
     /// Commands whose ids are kept; see `CommandMemory`.

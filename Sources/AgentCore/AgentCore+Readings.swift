@@ -37,12 +37,16 @@ extension AgentCore {
     }
 
     mutating func publishState(at now: Moment) {
-        for group in stateGroups.takeDue(now: now.monotonic) {
+        for group in stateGroups.due(now: now.monotonic) {
             let state = State(
                 sensors: stateGroups.sensors(of: group).compactMap { index in
                     sensors[index].last.map { (sensors[index].configuration.name, $0) }
                 })
-            guard !state.sensors.isEmpty else { continue }
+            guard !state.sensors.isEmpty else {
+                stateGroups.skipped(group: group)
+                continue
+            }
+            stateGroups.published(group: group, now: now.monotonic)
             publish(stateGroups.channel(of: group), state.encode(), retain: true)
         }
     }

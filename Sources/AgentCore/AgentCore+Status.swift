@@ -1,4 +1,4 @@
-public import FleetModel
+import FleetModel
 import MQTT
 
 extension AgentCore {
@@ -73,8 +73,18 @@ extension AgentCore {
     /// Someone's word on our own status: our late will, or another machine with our name.
     mutating func heardStatus(_ status: Status, at now: Moment) {
         guard phase != .stopped, phase != .away, phase != .quiet else { return }
+        if status.instance == configuration.instance, status.session == configuration.session,
+            status.state == .online
+        {
+            heardOurselves = true
+            return
+        }
+        // Before our own `online` came back, all that we hear is older than it: the broker has
+        // overwritten it already, and whoever lives and disagrees will say so again.
+        guard heardOurselves else { return }
         guard let instance = status.instance, instance != configuration.instance else {
-            heardOwnStatus(status, at: now)
+            // Our late will, or somebody cleared the topic.
+            if status.state == .offline { reassertSoon(at: now) }
             return
         }
         switch status.state {
@@ -88,16 +98,6 @@ extension AgentCore {
             log(.warning, sharedName(other: instance, consequence: "the other one should go quiet"))
             reassertSoon(at: now)
         }
-    }
-
-    private mutating func heardOwnStatus(_ status: Status, at now: Moment) {
-        if status.state == .online {
-            if status.session == configuration.session { heardOurselves = true }
-            return
-        }
-        // Before our own `online` came back, an `offline` is older than it: the broker has
-        // overwritten it already.
-        if heardOurselves { reassertSoon(at: now) }
     }
 
     private func isLater(than other: Status, instance: Instance) -> Bool {

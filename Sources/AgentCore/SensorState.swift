@@ -46,7 +46,7 @@ struct SensorState {
         case .value(let value):
             last = State.Entry(taken: taken, value: value, quality: good)
         case .failed(let why):
-            let why = String(why.prefix(AgentLimits.whyCharacters))
+            let why = why.asReason
             let isNews = last?.quality != .bad || last?.why != why
             let isHeartbeat = now - lastPublished >= configuration.heartbeat
             guard isNews || isHeartbeat else { return false }
@@ -82,5 +82,21 @@ struct SensorState {
         guard staleDeadline <= now else { return false }
         last?.quality = .stale
         return true
+    }
+}
+
+extension String {
+    /// The text without control characters and cut to `AgentLimits.whyBytes`: a broken sensor's
+    /// words end up in retained payloads of bounded size.
+    var asReason: String {
+        var reason = ""
+        var bytes = 0
+        for scalar in unicodeScalars {
+            let scalar = scalar.value < 0x20 || scalar.value == 0x7F ? " " : scalar
+            bytes += UTF8.width(scalar)
+            if bytes > AgentLimits.whyBytes { break }
+            reason.unicodeScalars.append(scalar)
+        }
+        return reason
     }
 }

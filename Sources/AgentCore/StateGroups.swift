@@ -12,9 +12,9 @@ struct StateGroups {
     private var isChanged: [Bool]
     private var nextPublication: MonotonicTime = .zero
 
-    /// The longest entry beside the sensor's name: time, value, quality, a reason with every
-    /// character escaped, and punctuation.
-    static let entryBytes = 100 + 6 * AgentLimits.whyCharacters
+    /// The longest entry beside the sensor's name: time, value, quality and punctuation, and a
+    /// reason that is all quotation marks.
+    static let entryBytes = 110 + 2 * AgentLimits.whyBytes
 
     init(sensors: [SensorName], interval: Duration) {
         self.interval = interval
@@ -54,12 +54,17 @@ struct StateGroups {
 
     var due: MonotonicTime { isChanged.contains(true) ? nextPublication : .distantFuture }
 
-    /// The groups to publish now, each once.
-    mutating func takeDue(now: MonotonicTime) -> [Int] {
-        guard due <= now else { return [] }
-        nextPublication = now + interval
-        let changed = isChanged.indices.filter { isChanged[$0] }
-        for group in changed { isChanged[group] = false }
-        return changed
+    /// The groups to publish now.
+    func due(now: MonotonicTime) -> [Int] {
+        nextPublication <= now ? isChanged.indices.filter { isChanged[$0] } : []
     }
+
+    /// A group was published: what follows waits for the interval.
+    mutating func published(group: Int, now: MonotonicTime) {
+        isChanged[group] = false
+        nextPublication = now + interval
+    }
+
+    /// A group of which nothing is known yet.
+    mutating func skipped(group: Int) { isChanged[group] = false }
 }
