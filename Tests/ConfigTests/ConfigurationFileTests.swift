@@ -91,10 +91,10 @@ private final class Folder {
         let missing = folder.path + "/none.toml"
         #expect(
             message { _ = try ConfigurationDocument.load(missing) }
-                == "\(missing): cannot read: No such file or directory"
+                == "\(missing): cannot be read: no such file"
                 + " (create it, or name another with --config FILE)")
         #expect(
-            message { _ = try ConfigurationDocument.load(folder.path) }.contains("Is a directory"))
+            message { _ = try ConfigurationDocument.load(folder.path) }.contains("a folder"))
 
         let large = try folder.write("large.toml", [UInt8](repeating: 0x23, count: 1_100_000))
         #expect(message { _ = try ConfigurationDocument.load(large) }.contains("larger than"))

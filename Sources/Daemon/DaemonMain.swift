@@ -1,0 +1,143 @@
+import Config
+import FleetModel
+import IO
+
+/// The way of every daemon from its arguments to its exit code.
+///
+///     DaemonMain.run(BrokerProgram.self)   // all of main.swift
+public enum DaemonMain {
+    /// How long an orderly end may take; after that the daemon ends as it is.
+    public static let stopTime = Duration.milliseconds(800)
+
+    /// Runs `program` with the process's arguments and ends the process.
+    public static func run<Program: DaemonProgram>(_ program: Program.Type) -> Never {
+        Kernel.end(run(program, arguments: CommandLine.arguments))
+    }
+
+    /// Runs `program` with `arguments`, the first of which is its own name.
+    public static func run<Program: DaemonProgram>(
+        _ program: Program.Type, arguments: [String], stopTime: Duration = stopTime
+    ) -> ExitCode {
+        let specification = Program.specification
+        do {
+            switch try DaemonArguments.parse(arguments, for: specification) {
+            case .print(let text):
+                print(text, terminator: "")
+                return .success
+            case .subcommand(let name, let flags):
+                return try Program.run(subcommand: name, flags: flags)
+            case .run(let flags):
+                let (settings, reader, level) = try configure(program, flags)
+                if flags.has("--check-config") {
+                    print(reader.effective(), terminator: "")
+                    return .success
+                }
+                return try serve(program, settings, level, flags, stopTime)
+            }
+        } catch {
+            return report(error, of: specification)
+        }
+    }
+
+    /// Reads files and flags; throws everything that is wrong with them.
+    private static func configure<Program: DaemonProgram>(
+        _ program: Program.Type, _ flags: ParsedFlags
+    ) throws -> (Program.Settings, ConfigurationReader, LogLevel) {
+        var document = ConfigurationDocument()
+        if let path = flags["--config"] { document = try ConfigurationDocument.load(path) }
+        try Program.apply(flags, to: &document)
+        let reader = ConfigurationReader(document)
+        let level = reader.table("log").choice("level", default: LogLevel.info)
+        let settings = Program.readSettings(reader)
+        try reader.finish()
+        return (settings, reader, level)
+    }
+
+    private static func serve<Program: DaemonProgram>(
+        _ program: Program.Type, _ settings: Program.Settings, _ level: LogLevel,
+        _ flags: ParsedFlags, _ stopTime: Duration
+    ) throws -> ExitCode {
+        let specification = Program.specification
+        let path = try StateDirectory.path(
+            flag: flags["--state-directory"], name: specification.stateName)
+        let context = DaemonContext(
+            loop: try EventLoop(), log: Log(level: level), state: try StateDirectory(path: path),
+            notifier: ServiceNotifier())
+        let (loop, log, notifier) = (context.loop, context.log, context.notifier)
+        defer { log.flush() }
+        // Before anything starts a thread: signals are for the loop's thread.
+        try loop.onSignal([.terminate, .interrupt]) { _ in context.onStop() }
+        var reload: () -> Void = {}
+        try loop.onSignal([.hangUp]) { _ in reload() }
+
+        let program = try Program(settings: settings, context: context)
+        var isStopping = false
+        context.onStop = {
+            // A second signal, of somebody in a hurry, ends it at once.
+            if isStopping { return loop.stop() }
+            isStopping = true
+            log.notice("stopping")
+            notifier.stopping()
+            loop.schedule(after: stopTime) {
+                log.warning("the orderly end took too long", ["limit": "\(stopTime)"])
+                loop.stop()
+            }
+            program.stop { loop.stop() }
+        }
+        reload = {
+            if !isStopping { self.reload(program, context, flags) }
+        }
+        feedWatchdog(context)
+        log.notice(
+            "ready",
+            ["program": specification.name, "version": FleetVersion.current, "state": path])
+        notifier.ready(status: "serving")
+        loop.run()
+        log.notice("stopped")
+        return context.exitCode
+    }
+
+    /// Rereads the configuration; a wrong one is refused whole, and the old one stays.
+    private static func reload<Program: DaemonProgram>(
+        _ program: Program, _ context: DaemonContext, _ flags: ParsedFlags
+    ) {
+        context.notifier.reloading()
+        do {
+            let (settings, _, level) = try configure(Program.self, flags)
+            context.log.level = level
+            program.reload(settings)
+            context.log.notice("configuration reloaded")
+        } catch {
+            for line in lines(of: error) { context.log.error(line) }
+            context.log.error("configuration not reloaded; the old one stays")
+        }
+        context.notifier.ready(status: "serving")
+    }
+
+    /// From the loop itself, so that a loop that hangs is noticed.
+    private static func feedWatchdog(_ context: DaemonContext) {
+        guard let interval = context.notifier.watchdogInterval else { return }
+        context.notifier.watchdog()
+        context.loop.schedule(after: interval / 2) { feedWatchdog(context) }
+    }
+
+    /// Says what went wrong on standard error, one line a problem, and answers the exit code.
+    private static func report(
+        _ error: any Error, of specification: ProgramSpecification
+    ) -> ExitCode {
+        let inJournal = Kernel.isJournal(2, stream: Kernel.environment("JOURNAL_STREAM"))
+        let head = inJournal ? "<3>" : error is UsageError ? "" : "\(specification.name): "
+        for line in lines(of: error) { Kernel.writeOnce(2, head + line + "\n") }
+        switch error {
+        case is UsageError: return .usage
+        case is ConfigurationError: return .configuration
+        case let error as DaemonError: return error.exitCode
+        case is IOError: return .systemError
+        default: return .unavailable
+        }
+    }
+
+    private static func lines(of error: any Error) -> [String] {
+        "\(error)".split(separator: "\n").map(String.init)
+    }
+}

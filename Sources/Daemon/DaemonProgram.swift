@@ -1,0 +1,67 @@
+import Config
+import IO
+
+/// What makes one daemon different from the others; `DaemonMain` does the rest.
+public protocol DaemonProgram: AnyObject {
+    /// The configuration, understood; a value.
+    associatedtype Settings
+
+    static var specification: ProgramSpecification { get }
+
+    /// Lays flags such as `--listen` over what the files say, before they are read.
+    static func apply(
+        _ flags: ParsedFlags, to document: inout ConfigurationDocument
+    ) throws(UsageError)
+
+    /// Asks for every setting. `[log]` is read already; `finish()` is called afterwards.
+    static func readSettings(_ reader: ConfigurationReader) -> Settings
+
+    /// Opens and starts everything; when it returns, the daemon serves.
+    ///
+    /// What it throws ends the daemon: a `DaemonError` with its exit code, others with 69 or 71.
+    init(settings: Settings, context: DaemonContext) throws
+
+    /// Takes over a new configuration (SIGHUP), which was read without a problem.
+    func reload(_ settings: Settings)
+
+    /// Ends in order and calls `done`, once, within `DaemonMain.stopTime`.
+    func stop(_ done: @escaping () -> Void)
+
+    /// Runs a subcommand; no loop, no log, no state folder.
+    static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode
+}
+
+extension DaemonProgram {
+    public static func apply(
+        _ flags: ParsedFlags, to document: inout ConfigurationDocument
+    ) throws(UsageError) {}
+
+    public static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
+        preconditionFailure("\(specification.name) declares a subcommand that it does not have")
+    }
+}
+
+/// What every daemon works with.
+public final class DaemonContext {
+    public let loop: EventLoop
+    public let log: Log
+    public let state: StateDirectory
+    public let notifier: ServiceNotifier
+    private(set) var exitCode = ExitCode.success
+    /// Set by `DaemonMain`: begins the orderly end.
+    var onStop: () -> Void = {}
+
+    init(loop: EventLoop, log: Log, state: StateDirectory, notifier: ServiceNotifier) {
+        self.loop = loop
+        self.log = log
+        self.state = state
+        self.notifier = notifier
+    }
+
+    /// Ends the daemon in order, because it cannot go on; the first error decides the exit code.
+    public func fail(_ error: DaemonError) {
+        log.error(error.message, error.hint.map { ["hint": $0] } ?? [:])
+        if exitCode == .success { exitCode = error.exitCode }
+        onStop()
+    }
+}
