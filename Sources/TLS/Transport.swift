@@ -1,0 +1,168 @@
+import IO
+import MQTT
+
+/// Why a connection cannot go on.
+public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
+    case io(IOError)
+    case tls(TLSError)
+
+    public var description: String {
+        switch self {
+        case .io(let error): error.description
+        case .tls(let error): error.description
+        }
+    }
+}
+
+/// A connected stream socket, plain or with TLS: what the broker's connections and the client read and write.
+///
+/// Sixteen bytes; an idle one owns no buffer. Reading and writing carry the handshake on by themselves, so
+/// the shell's rule is the same for both kinds: on every event read, then write what is left, then set the
+/// loop's interest to `interest(hasOutput:)`.
+public struct Transport: ~Copyable {
+    /// The socket, for `EventLoop.add`, `modify` and `remove`.
+    public let descriptor: FileDescriptor
+    private var tls: TLSConnection?
+    /// What the last read or handshake waits for beside being readable.
+    private var readWantsWritable = false
+    /// The last write waits for the peer, and not for room.
+    private var writeWantsReadable = false
+
+    /// A plain connection.
+    public init(plain socket: consuming FileDescriptor) {
+        descriptor = socket
+        tls = nil
+    }
+
+    /// The server's side of a TLS connection; the handshake begins with the first read.
+    public init(
+        server socket: consuming FileDescriptor, context: TLSContext
+    ) throws(TLSError) {
+        precondition(context.isServer)
+        tls = try TLSConnection.open(context, descriptor: socket.rawValue, host: nil)
+        descriptor = socket
+    }
+
+    /// The client's side of a TLS connection to `host`, a name or an address, which the server's
+    /// certificate must hold; call `handshake` to begin.
+    public init(
+        client socket: consuming FileDescriptor, context: TLSContext, host: String
+    ) throws(TLSError) {
+        precondition(!context.isServer)
+        tls = try TLSConnection.open(context, descriptor: socket.rawValue, host: host)
+        descriptor = socket
+    }
+
+    public var isSecure: Bool { tls != nil }
+
+    /// Whether the handshake is over; a plain connection has none.
+    public var isEstablished: Bool {
+        switch tls {
+        case .some(let tls): tls.isEstablished
+        case .none: true
+        }
+    }
+
+    /// Begins the handshake or goes on with it: true when it is over.
+    ///
+    /// A server may leave it to `read`; a client calls it once to send its first words.
+    public mutating func handshake() throws(TransportError) -> Bool {
+        guard tls != nil else { return true }
+        let want = try tls?.handshake() ?? .nothing
+        readWantsWritable = want == .writable
+        return want == .nothing
+    }
+
+    /// Reads behind what `buffer` holds, about `count` bytes: TLS may bring one record (16 kB) more.
+    ///
+    /// `.closed` after the peer's orderly end. What was not read is reported again by the loop.
+    public mutating func read(
+        into buffer: inout ByteBuffer, atMost count: Int
+    ) throws(TransportError) -> StreamProgress {
+        guard tls != nil else {
+            do throws(IOError) {
+                return try descriptor.read(into: &buffer, atMost: count)
+            } catch {
+                throw .io(error)
+            }
+        }
+        guard let result = try tls?.read(into: &buffer, atMost: count) else { return .wouldBlock }
+        readWantsWritable = result.want == .writable
+        writeWantsReadable = false
+        return result.progress
+    }
+
+    /// Writes what `buffer` holds, and takes what was written out of it.
+    ///
+    /// `.bytes` for progress, `.wouldBlock` for none. During the handshake nothing is written yet.
+    public mutating func write(
+        from buffer: inout ByteBuffer
+    ) throws(TransportError) -> StreamProgress {
+        guard !buffer.isEmpty else { return .wouldBlock }
+        guard tls != nil else {
+            do throws(IOError) {
+                return try descriptor.write(from: &buffer)
+            } catch {
+                throw .io(error)
+            }
+        }
+        let result = try encrypt(buffer)
+        writeWantsReadable = result.want == .readable
+        if !isEstablished { readWantsWritable = result.want == .writable }
+        buffer.consume(result.written)
+        return result.written > 0 ? .bytes(result.written) : .wouldBlock
+    }
+
+    private mutating func encrypt(
+        _ buffer: borrowing ByteBuffer
+    ) throws(TransportError) -> (written: Int, want: TLSConnection.Want) {
+        try buffer.withSpan { (bytes) throws(TransportError) in
+            try tls?.write(bytes) ?? (0, .nothing)
+        }
+    }
+
+    /// What the loop shall watch for: `wantsInput` false for a peer that is not read for a while,
+    /// `hasOutput` when there are bytes that `write` left.
+    ///
+    /// TLS sometimes has to read before it can write, and the other way round; this knows it.
+    public func interest(hasOutput: Bool, wantsInput: Bool = true) -> Readiness {
+        var interest: Readiness = []
+        if wantsInput || !isEstablished || writeWantsReadable { interest.insert(.readable) }
+        if readWantsWritable || hasOutput && !writeWantsReadable && isEstablished {
+            interest.insert(.writable)
+        }
+        return interest
+    }
+
+    /// Says goodbye, as far as that goes without waiting; the socket closes when this value goes.
+    public mutating func shutDown() {
+        tls?.shutDown()
+        descriptor.shutDownWriting()
+    }
+
+    // MARK: What was agreed
+
+    /// `TLSv1.3`; `nil` for a plain connection.
+    public var tlsVersion: String? {
+        switch tls {
+        case .some(let tls): tls.version
+        case .none: nil
+        }
+    }
+
+    /// What ALPN agreed on; `nil` for nothing.
+    public var applicationProtocol: String? {
+        switch tls {
+        case .some(let tls): tls.applicationProtocol
+        case .none: nil
+        }
+    }
+
+    /// The common name in the peer's certificate, verified; `nil` when it showed none.
+    public var peerCommonName: String? {
+        switch tls {
+        case .some(let tls): tls.peerCommonName
+        case .none: nil
+        }
+    }
+}
