@@ -18,6 +18,12 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Benchmarks/\(name)",
+        swiftSettings: settings)
+}
+
 func tests(
     _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
 ) -> Target {
@@ -88,6 +94,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // What `make bench` calls, built for release.
+        .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
+        benchmark("fleet-bench-topics", ["MQTT", "CAllocationCount"]),
+
         tests("MQTTTests", ["MQTT"]),
         tests("FleetModelTests", ["FleetModel"]),
         tests("BrokerCoreTests", ["BrokerCore", "MQTT"]),
@@ -100,6 +110,7 @@ let package = Package(
         tests("JSONTests", ["JSON", "FleetModel"]),
         tests("ClientTests", ["Client", "MQTT", "IO", "TLS"]),
         tests("DaemonTests", ["Daemon", "IO", "Config", "FleetModel", "MQTT"]),
+        tests("FleetCommandTests", ["fleet", "FleetModel", "JSON", "MQTT"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

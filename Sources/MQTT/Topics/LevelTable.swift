@@ -16,27 +16,25 @@ struct LevelKey {
     init(_ bytes: Span<UInt8>, from start: Int, hash: TopicHash) {
         var words = LevelWords()
         var sum: UInt64 = 0
-        var word: UInt64 = 0
-        var held = 0
         var wordCount = 0
         var index = start
-        while index < bytes.count {
-            let byte = bytes[index]
-            if byte == TopicSyntax.separator { break }
-            word = (word << 8) | UInt64(byte)
-            held &+= 1
-            index &+= 1
-            guard held == LevelWords.bytesPerWord else { continue }
+        var held = LevelWords.bytesPerWord
+        while held == LevelWords.bytesPerWord {
+            let first = index
+            let limit = min(first &+ LevelWords.bytesPerWord, bytes.count)
+            var word: UInt64 = 0
+            while index < limit {
+                let byte = bytes[index]
+                if byte == TopicSyntax.separator { break }
+                word = (word << 8) | UInt64(byte)
+                index &+= 1
+            }
+            held = index &- first
+            if held == 0 { break }
+            word <<= UInt64(truncatingIfNeeded: 8 &* (LevelWords.bytesPerWord &- held))
             sum = hash.absorb(word, into: sum)
             words.set(wordCount, word)
             wordCount &+= 1
-            word = 0
-            held = 0
-        }
-        if held > 0 {
-            word <<= UInt64(8 &* (LevelWords.bytesPerWord &- held))
-            sum = hash.absorb(word, into: sum)
-            words.set(wordCount, word)
         }
         self.start = start
         self.length = index &- start
@@ -64,10 +62,9 @@ struct LevelWords: Hashable, Sendable {
         }
     }
 
-    /// The byte at `index`, which is below 21.
-    subscript(index: Int) -> UInt8 {
-        let word = index < 7 ? first : index < 14 ? second : third
-        return UInt8(truncatingIfNeeded: word >> UInt64(8 * (6 - index % 7)))
+    /// The word that holds the byte at `index`, which is below 21.
+    func word(holding index: Int) -> UInt64 {
+        index < 7 ? first : index < 14 ? second : third
     }
 
     func precedes(_ other: LevelWords) -> Bool {
@@ -147,7 +144,7 @@ struct LevelTable: Sendable {
         records[Int(index)].references -= 1
         guard records[Int(index)].references == 0 else { return }
         table.remove(tag(of: index), index)
-        longLevels[index] = nil
+        if records[Int(index)].length > LevelWords.byteCapacity { longLevels[index] = nil }
         if table.count == 0 {
             records = []
             freeRecord = LevelTable.none
@@ -162,16 +159,25 @@ struct LevelTable: Sendable {
     /// The first byte of the level; nil where the level is empty.
     func firstByte(of index: UInt32) -> UInt8? {
         let record = records[Int(index)]
-        return record.length == 0 ? nil : record.words[0]
+        return record.length == 0 ? nil : UInt8(truncatingIfNeeded: record.words.first >> 48)
     }
 
     func append(_ index: UInt32, to bytes: inout [UInt8]) {
-        if let long = longLevels[index] {
-            bytes.append(contentsOf: long)
+        let record = records[Int(index)]
+        let length = Int(record.length)
+        if length > LevelWords.byteCapacity {
+            bytes.append(contentsOf: longLevels[index, default: []])
             return
         }
-        let record = records[Int(index)]
-        for position in 0..<Int(record.length) { bytes.append(record.words[position]) }
+        var start = 0
+        while start < length {
+            var word = record.words.word(holding: start)
+            for _ in start..<min(start + LevelWords.bytesPerWord, length) {
+                bytes.append(UInt8(truncatingIfNeeded: word >> 48))
+                word <<= 8
+            }
+            start += LevelWords.bytesPerWord
+        }
     }
 
     /// Whether level `a` sorts before level `b`, byte by byte.

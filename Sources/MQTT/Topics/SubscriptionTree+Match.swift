@@ -6,34 +6,20 @@ extension SubscriptionTree {
     public func match(_ topic: Span<UInt8>, into buffer: inout MatchBuffer) {
         buffer.clear()
         guard count > 0, !topic.isEmpty else { return }
-        readLevels(topic, into: &buffer)
         let reserved = topic[0] == TopicSyntax.dollar
-        var lists = 0
-        visit(SubscriptionTree.root, 0, skippingWildcards: reserved, &buffer, &lists)
-        while let next = buffer.pending.popLast() {
-            visit(next.node, Int(next.depth), skippingWildcards: false, &buffer, &lists)
+        visit(SubscriptionTree.root, 0, skippingWildcards: reserved, topic, &buffer)
+        while buffer.pendingCount > 0 {
+            buffer.pendingCount &-= 1
+            let next = buffer.pending[buffer.pendingCount]
+            visit(next.node, Int(next.depth), skippingWildcards: false, topic, &buffer)
         }
-        buffer.mayOverlap = lists > 1
-        if lists > 1 { buffer.groupBySubscriber() }
-    }
-
-    /// Finds the number of each level; `none` stands for one that no filter has.
-    @inline(__always)
-    private func readLevels(_ topic: Span<UInt8>, into buffer: inout MatchBuffer) {
-        var start = 0
-        while true {
-            let key = LevelKey(topic, from: start, hash: hash)
-            buffer.levels.append(levels.find(key, in: topic))
-            if key.end == topic.count { return }
-            start = key.end &+ 1
-        }
+        if buffer.mayOverlap { buffer.groupBySubscriber() }
     }
 
     /// Follows the levels down from `start`; a `+` on the way is left for later.
-    @inline(__always)
     private func visit(
         _ start: UInt32, _ startDepth: Int, skippingWildcards: Bool,
-        _ buffer: inout MatchBuffer, _ lists: inout Int
+        _ topic: Span<UInt8>, _ buffer: inout MatchBuffer
     ) {
         var index = start
         var depth = startDepth
@@ -41,29 +27,30 @@ extension SubscriptionTree {
         while true {
             let node = nodes[Int(index)]
             buffer.visitedNodes &+= 1
-            if !skips, node.multi != SubscriptionTree.none {
-                take(node.multi, &buffer)
-                lists &+= 1
-            }
-            if depth == buffer.levels.count {
-                if node.exact != SubscriptionTree.none {
-                    take(node.exact, &buffer)
-                    lists &+= 1
+            if node.multi != SubscriptionTree.none, !skips { take(node.multi, &buffer) }
+            if depth == buffer.levelCount {
+                guard buffer.nextLevelStart <= topic.count else {
+                    if node.exact != SubscriptionTree.none { take(node.exact, &buffer) }
+                    return
                 }
-                return
+                guard node.literalChildren > 0 || node.single != SubscriptionTree.none else {
+                    return
+                }
+                readLevel(topic, into: &buffer)
             }
-            let level = buffer.levels[depth]
-            depth &+= 1
             var next = SubscriptionTree.none
-            if node.literalChildren > 0, level != LevelTable.none {
-                next = child(of: index, level)
+            if node.literalChildren > 0 {
+                let level = buffer.levels[depth]
+                if level != LevelTable.none { next = child(of: index, level) }
             }
-            if !skips, node.single != SubscriptionTree.none {
+            depth &+= 1
+            if node.single != SubscriptionTree.none, !skips {
                 if next == SubscriptionTree.none {
                     next = node.single
                 } else {
-                    buffer.pending.append(
-                        MatchBuffer.Pending(node: node.single, depth: UInt32(depth)))
+                    buffer.pending[buffer.pendingCount] = MatchBuffer.Pending(
+                        node: node.single, depth: UInt32(truncatingIfNeeded: depth))
+                    buffer.pendingCount &+= 1
                 }
             }
             if next == SubscriptionTree.none { return }
@@ -72,12 +59,21 @@ extension SubscriptionTree {
         }
     }
 
+    /// Finds the number of the topic's next level; `none` stands for one that no filter has.
     @inline(__always)
+    private func readLevel(_ topic: Span<UInt8>, into buffer: inout MatchBuffer) {
+        let key = LevelKey(topic, from: buffer.nextLevelStart, hash: hash)
+        buffer.levels[buffer.levelCount] = levels.find(key, in: topic)
+        buffer.levelCount &+= 1
+        buffer.nextLevelStart = key.end &+ 1
+    }
+
     private func take(_ first: UInt32, _ buffer: inout MatchBuffer) {
+        buffer.lists &+= 1
         var next = first
         while next != SubscriptionTree.none {
             let subscription = subscriptions[Int(next)]
-            buffer.matches.append(
+            buffer.append(
                 MatchBuffer.Match(
                     subscriber: subscription.subscriber, options: subscription.options))
             next = subscription.next

@@ -15,7 +15,8 @@ public struct SubscriptionTree: Sendable {
         case added
         /// The subscriber held the filter; its options are now the new ones [MQTT-3.8.4-3].
         case replaced
-        /// The subscriber holds `maximumWildcardFilters` already; nothing changed.
+        /// The subscriber holds `maximumWildcardFilters` already, or the filter has more than
+        /// `maximumLevels`; nothing changed.
         case refused
     }
 
@@ -114,10 +115,10 @@ public struct SubscriptionTree: Sendable {
             subscriptions[Int(known)].options = options
             return .replaced
         }
-        if filter.hasWildcard, wildcardFilterCount(of: subscriber) >= limits.maximumWildcardFilters
-        {
-            return .refused
-        }
+        guard filter.levelCount <= limits.maximumLevels,
+            !filter.hasWildcard
+                || wildcardFilterCount(of: subscriber) < limits.maximumWildcardFilters
+        else { return .refused }
         let list = makeList(filter)
         while subscribers.count <= Int(subscriber) { subscribers.append(Subscriber()) }
         link(takeSubscription(subscriber, options, list), filter.hasWildcard)

@@ -1,0 +1,6 @@
+import Testing
+
+@testable import fleet
+
+@Suite struct FleetCommandTests {
+}
