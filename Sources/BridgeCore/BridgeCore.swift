@@ -1,1 +1,0 @@
-// BridgeCore: see ARCHITECTURE.md.
