@@ -77,24 +77,23 @@ struct Intake: Sendable {
         connection &+= 1
     }
 
-    // The parts of one PUBLISH; a struct of spans would need experimental lifetimes.
-    // swift-format-ignore
     mutating func append(
-        topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
-        qos: QoS, retain: Bool, delivery: Delivery?, isFull: Bool, now: Moment
+        _ message: ArrivingMessage, isFull: Bool, now: Moment
     ) -> Admission {
-        if delivery == nil, isFull || isPaused { return .dropped }
-        let size = MessageBatch.recordHeadLength + topic.count + properties.count + payload.count
+        if message.delivery == nil, isFull || isPaused { return .dropped }
+        var properties: [UInt8] = []
+        message.properties.appendStored(to: &properties)
+        let size =
+            MessageBatch.recordHeadLength + message.topic.count + properties.count
+            + message.payload.count
         if drafts.isEmpty || drafts[drafts.count - 1].body.count + size > limits.maximumBatchBytes {
             drafts.append(BatchDraft(boot: boot))
             draftsMade += 1
             pendingBytes += MessageBatch.headerLength
         }
-        drafts[drafts.count - 1].append(
-            topic: topic, properties: properties, payload: payload,
-            qos: qos, retain: retain, now: now)
+        drafts[drafts.count - 1].append(message, properties: properties, now: now)
         pendingBytes += size
-        skip(delivery)
+        skip(message.delivery)
         return .pending
     }
 

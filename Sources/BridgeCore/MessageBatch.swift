@@ -122,21 +122,16 @@ struct BatchDraft {
         body.append(bigEndian: boot)
     }
 
-    // The parts of one PUBLISH; a struct of spans would need experimental lifetimes.
-    // swift-format-ignore
-    mutating func append(
-        topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
-        qos: QoS, retain: Bool, now: Moment
-    ) {
-        body.append(qos.rawValue | (retain ? MessageBatch.retainFlag : 0))
+    mutating func append(_ message: ArrivingMessage, properties: [UInt8], now: Moment) {
+        body.append(message.qos.rawValue | (message.retain ? MessageBatch.retainFlag : 0))
         body.append(bigEndian: now.unixMilliseconds)
         body.append(bigEndian: now.uptimeMilliseconds)
-        body.append(bigEndian: UInt16(clamping: topic.count))
+        body.append(bigEndian: UInt16(clamping: message.topic.count))
         body.append(bigEndian: UInt32(clamping: properties.count))
-        body.append(bigEndian: UInt32(clamping: payload.count))
-        body.append(contentsOf: topic)
+        body.append(bigEndian: UInt32(clamping: message.payload.count))
+        body.append(contentsOf: message.topic)
         body.append(contentsOf: properties)
-        body.append(contentsOf: payload)
+        body.append(contentsOf: message.payload)
         count += 1
     }
 
@@ -164,16 +159,5 @@ extension [UInt8] {
             append(UInt8(truncatingIfNeeded: value >> Number(shift)))
             shift -= 8
         }
-    }
-
-    mutating func append(contentsOf span: Span<UInt8>) {
-        reserveGrowing(by: span.count)
-        for index in span.indices { append(span[index]) }
-    }
-
-    /// Room for `count` more bytes, at least doubling, so that appends stay linear.
-    private mutating func reserveGrowing(by count: Int) {
-        let needed = self.count + count
-        if needed > capacity { reserveCapacity(Swift.max(needed, capacity * 2)) }
     }
 }

@@ -1,0 +1,33 @@
+extension TopicFilter {
+    /// Whether some topic name is asked for by both filters. Share names play no part in it.
+    ///
+    /// A bridge whose filters of one direction intersect those of the other would send messages
+    /// round in a circle.
+    public func intersects(_ other: TopicFilter) -> Bool {
+        let left = levels
+        let right = other.levels
+        // [MQTT-4.7.2-1]: a leading wildcard asks for no topic that begins with '$'.
+        if left[0].isWildcard, right[0].first == TopicSyntax.dollar { return false }
+        if right[0].isWildcard, left[0].first == TopicSyntax.dollar { return false }
+        for index in 0..<min(left.count, right.count) {
+            if left[index].isMultiLevel || right[index].isMultiLevel { return true }
+            if left[index].isWildcard || right[index].isWildcard { continue }
+            guard left[index].elementsEqual(right[index]) else { return false }
+        }
+        if left.count == right.count { return true }
+        // What is left of the longer one may be a '#' alone, which asks for its parent as well.
+        let longer = left.count > right.count ? left : right
+        let shared = min(left.count, right.count)
+        return longer.count == shared + 1 && longer[shared].isMultiLevel
+    }
+
+    private var levels: [ArraySlice<UInt8>] {
+        bytes[matchStart...].split(
+            separator: TopicSyntax.separator, omittingEmptySubsequences: false)
+    }
+}
+
+extension ArraySlice<UInt8> {
+    fileprivate var isMultiLevel: Bool { count == 1 && first == TopicSyntax.multiLevel }
+    fileprivate var isWildcard: Bool { isMultiLevel || (count == 1 && first == TopicSyntax.singleLevel) }
+}
