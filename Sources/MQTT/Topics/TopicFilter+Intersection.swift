@@ -29,5 +29,7 @@ extension TopicFilter {
 
 extension ArraySlice<UInt8> {
     fileprivate var isMultiLevel: Bool { count == 1 && first == TopicSyntax.multiLevel }
-    fileprivate var isWildcard: Bool { isMultiLevel || (count == 1 && first == TopicSyntax.singleLevel) }
+    fileprivate var isWildcard: Bool {
+        isMultiLevel || (count == 1 && first == TopicSyntax.singleLevel)
+    }
 }
