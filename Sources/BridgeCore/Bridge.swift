@@ -123,14 +123,11 @@ public struct Bridge {
     public func isFull(_ route: Route) -> Bool { room(route) <= 0 || messageRoom(route) <= 0 }
 
     private func room(_ route: Route) -> Int {
-        let used = intakes[route].storedBytes
-        // An empty queue takes one batch whatever its size, or a large message would wait for ever.
-        return used == 0 ? .max : limits.intake[route].maximumStoredBytes - used
+        limits.intake[route].maximumStoredBytes - intakes[route].storedBytes
     }
 
     private func messageRoom(_ route: Route) -> Int {
-        let depth = Int(clamping: forwarders[route].queueDepth)
-        return depth == 0 ? .max : limits.intake[route].maximumStoredMessages - depth
+        limits.intake[route].maximumStoredMessages - Int(clamping: forwarders[route].queueDepth)
     }
 
     /// The next delivery of this side to acknowledge, in the order of arrival.
@@ -216,8 +213,9 @@ public struct Bridge {
         guard waiting > 0 else { return false }
         let since = acknowledgementsSince ?? now
         acknowledgementsSince = since
-        let isQueueDone = Route.allCases.allSatisfy { isFull($0) == false }
-        return waiting >= limits.acknowledgementBatch || !isQueueDone
+        // What still waits for room gets it by this commit.
+        let isBlocked = Route.allCases.contains { intakes[$0].hasPending }
+        return waiting >= limits.acknowledgementBatch || isBlocked
             || now >= since + limits.acknowledgementDelay
     }
 

@@ -128,7 +128,7 @@ struct Forwarder {
     /// The next batches to read, or `nil` while enough is in memory.
     mutating func nextLoad() -> LoadRequest? {
         guard !isLoading, loadedThrough < committedThrough,
-            unsentBytes < limits.readAheadBytes / 2
+            unsentBytes <= limits.readAheadBytes / 2
         else { return nil }
         isLoading = true
         return LoadRequest(

@@ -13,7 +13,8 @@ public struct IntakeLimits: Sendable, Equatable {
     public var maximumBatchBytes = 64 * 1024
     /// Bytes that may wait for their commit; from there on the connection is not read.
     public var maximumPendingBytes = 4 * 1024 * 1024
-    /// Bytes in the store; from there on nothing more is committed, so nothing acknowledged.
+    /// Bytes in the store; from there on nothing more is committed, so nothing acknowledged. The
+    /// last batch before may go beyond.
     public var maximumStoredBytes = 1024 * 1024 * 1024
     /// Messages in the store; likewise.
     public var maximumStoredMessages = 10_000_000
@@ -104,14 +105,13 @@ struct Intake: Sendable {
             Waiting(delivery: delivery, connection: connection, draft: draftsMade))
     }
 
-    /// The batches of the next transaction, as far as `room` bytes and `messages` allow.
+    /// The batches of the next transaction, until `room` bytes or `messages` are used up; the last
+    /// may go beyond, so that no message is too large for ever.
     mutating func takeBatches(room: Int, messages: Int) -> [MessageBatch] {
         precondition(takenBytes == 0, "one transaction at a time")
         var batches: [MessageBatch] = []
         var messagesLeft = messages
-        while let draft = drafts.first, takenBytes + draft.body.count <= room,
-            draft.count <= messagesLeft
-        {
+        while let draft = drafts.first, takenBytes < room, messagesLeft > 0 {
             drafts.removeFirst()
             batches.append(draft.numbered(from: nextSequence))
             nextSequence += UInt64(draft.count)

@@ -11,13 +11,13 @@ struct FleetStampTests {
         connectedFirst: Bool = true
     ) throws -> ForwardedMessage? {
         var store = ModelStore(epoch: 0xAB)
-        var bridge = try Bridge(over: store)
+        let bridge = try TestBridge(over: store)
         let other: Side = side == .edge ? .upstream : .edge
         if connectedFirst { bridge.connected(other, LinkLimits(), now: .at(0)) }
         bridge.received(message, from: side, now: .at(10))
         bridge.settle(&store, now: .at(10))
         if !connectedFirst { bridge.connected(other, LinkLimits(), now: .at(10 + seconds)) }
-        return bridge.nextMessage(other, now: .at(10 + seconds))
+        return bridge.messages(to: other, now: .at(10 + seconds)).first
     }
 
     @Test("is epoch, route, number and time, behind the properties it came with")

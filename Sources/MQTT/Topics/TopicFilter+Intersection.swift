@@ -15,10 +15,12 @@ extension TopicFilter {
             guard left[index].elementsEqual(right[index]) else { return false }
         }
         if left.count == right.count { return true }
-        // What is left of the longer one may be a '#' alone, which asks for its parent as well.
+        // What is left of the longer one may be a '#' alone, which asks for its parent as well;
+        // but the parent of "/#" is no topic name: it would be empty [MQTT-4.7.3-1].
         let longer = left.count > right.count ? left : right
         let shared = min(left.count, right.count)
         return longer.count == shared + 1 && longer[shared].isMultiLevel
+            && !(shared == 1 && longer[0].isEmpty)
     }
 
     private var levels: [ArraySlice<UInt8>] {
