@@ -120,7 +120,7 @@ struct Forwarder {
         for batch in new {
             committedThrough = batch.lastSequence
             let follows = loadedThrough + 1 == batch.firstSequence
-            guard follows, !isLoading, unsentBytes < limits.readAheadBytes else { continue }
+            guard follows, unsentBytes < limits.readAheadBytes else { continue }
             append(batch)
         }
     }
