@@ -29,10 +29,11 @@ struct FleetStampTests {
             try forwarded(ArrivingMessage("fleet/v1/farm/n/m/t", properties: properties)))
         let time = Moment.at(10).unixMilliseconds
         #expect(message.properties.contentType == Array("x/y".utf8))
-        #expect(message.properties.userProperties == [
-            UserProperty("z", "1"), UserProperty("a", "2"),
-            UserProperty("fleet", "00000000000000ab:up:1:\(time)"),
-        ])
+        #expect(
+            message.properties.userProperties == [
+                UserProperty("z", "1"), UserProperty("a", "2"),
+                UserProperty("fleet", "00000000000000ab:up:1:\(time)"),
+            ])
         #expect(message.topicText == "fleet/v1/farm/n/m/t")
     }
 

@@ -242,7 +242,8 @@ struct ForwarderTests {
 @Suite("A message that kills the connection")
 struct SuspectTests {
     /// Runs connections until nothing is left; the peer closes when it reads `poison`.
-    private func run(poison: Set<UInt64>, count: Int) throws -> (taken: [UInt64], refused: [UInt64]) {
+    private func run(poison: Set<UInt64>, count: Int) throws -> (taken: [UInt64], refused: [UInt64])
+    {
         let run = try Loaded(count)
         var taken: [UInt64] = []
         var clock = 0.0

@@ -26,8 +26,11 @@ struct MessageBatchTests {
         #expect(Array(read.body[first.properties]) == [1, 1])
         #expect(Array(read.body[first.payload]) == Array("one".utf8))
         #expect(first.qos == .exactlyOnce && first.retain)
-        #expect(first.taken == Taken(
-            unixMilliseconds: Moment.at(5).unixMilliseconds, uptimeMilliseconds: 5000, boot: 77))
+        #expect(
+            first.taken
+                == Taken(
+                    unixMilliseconds: Moment.at(5).unixMilliseconds, uptimeMilliseconds: 5000,
+                    boot: 77))
         let second = try #require(read.record(sequence: 42))
         #expect(second.qos == .atMostOnce && !second.retain && second.payload.isEmpty)
         let third = try #require(read.record(sequence: 43))
