@@ -83,6 +83,13 @@ public struct PropertyWriter: Sendable {
         append(Array(value.utf8).span)
     }
 
+    /// The same from bytes, which must be valid for a string.
+    public mutating func addUserProperty(name: Span<UInt8>, value: Span<UInt8>) {
+        begin(.userProperty, .stringPair)
+        append(name)
+        append(value)
+    }
+
     /// Adds all properties that were decoded from `source`, as they stand.
     public mutating func add(_ properties: Properties, from source: Span<UInt8>) {
         present |= properties.present
