@@ -93,15 +93,23 @@ extension PacketDecoder {
             // 3.1 has DUP in the packets that have a fixed QoS of 1.
             let isDuplicateOf31 =
                 version == .v3_1 && type.fixedFlags != 0 && flags == type.fixedFlags | 0x08
-            if !isDuplicateOf31 { throw wrongFlags() }
+            if !isDuplicateOf31 { throw wrongFlags(type) }
         }
         return type
     }
 
-    private func wrongFlags() -> WireError {
-        WireError(
-            reasonCode: .malformedPacket,
-            clause: version == .v5_0 ? "MQTT-2.1.3-1" : "MQTT-2.2.2-2",
+    private func wrongFlags(_ type: PacketType) -> WireError {
+        let clause: StaticString =
+            switch type {
+            case .pubRel: "MQTT-3.6.1-1"
+            case .subscribe: "MQTT-3.8.1-1"
+            case .unsubscribe: "MQTT-3.10.1-1"
+            case .disconnect: "MQTT-3.14.1-1"
+            case .auth: "MQTT-3.15.1-1"
+            default: version == .v5_0 ? "MQTT-2.1.3-1" : "MQTT-2.2.2-2"
+            }
+        return WireError(
+            reasonCode: .malformedPacket, clause: clause,
             detail: "reserved flags of the fixed header are not as they must be")
     }
 
