@@ -145,7 +145,8 @@ public final class TLSContext {
         _ path: String, _ hint: String, certificateFile: String = ""
     ) -> TLSError {
         let entry = OpenSSLErrors.take()
-        if entry?.reason == X509_R_KEY_VALUES_MISMATCH || entry?.reason == X509_R_KEY_TYPE_MISMATCH {
+        if entry?.reason == X509_R_KEY_VALUES_MISMATCH || entry?.reason == X509_R_KEY_TYPE_MISMATCH
+        {
             return TLSError(
                 .keyMismatch, subject: path, reason: "the key is not that of \(certificateFile)",
                 hint: "give the key that this certificate was made for")

@@ -63,7 +63,9 @@ private func ascii(_ text: String) -> [UInt8] { Array(text.utf8) }
         #expect(Base64.decode(Base64.encode(all)) == all)
     }
 
-    @Test(arguments: ["Z", "Zg", "Zg=", "Zh==", "Z===", "====", "Zg==Zg==", "Zm9 ", "Zm9v\n", "Zm8_"])
+    @Test(arguments: [
+        "Z", "Zg", "Zg=", "Zh==", "Z===", "====", "Zg==Zg==", "Zm9 ", "Zm9v\n", "Zm8_",
+    ])
     func base64RefusesEveryOtherForm(text: String) {
         #expect(Base64.decode(text) == nil)
     }

@@ -166,7 +166,8 @@ public final class Listener: EventHandler {
         lastReport = loop.now
         trouble?(
             error.about(
-                "\(address)", hint: "raise LimitNOFILE= in the unit, or lower the limit of clients"))
+                "\(address)", hint: "raise LimitNOFILE= in the unit, or lower the limit of clients")
+        )
     }
 
     private func rest() {

@@ -1,0 +1,81 @@
+import Glibc
+import IO
+import Testing
+
+/// Keys and certificates, made by `openssl` at run time in a temporary folder, once for all tests.
+final class Certificates: Sendable {
+    static let shared: Certificates = {
+        do {
+            return try Certificates()
+        } catch {
+            preconditionFailure("openssl(1) must make the tests' certificates: \(error)")
+        }
+    }()
+
+    let folder: String
+
+    private static var folderName: String { "/tmp/fleet-tls-tests-\(getpid())" }
+
+    struct Failed: Error {
+        var command: String
+    }
+
+    init() throws {
+        folder = Self.folderName
+        try Files.makeFolder(folder, mode: 0o700)
+        // Removed when the tests end. SAFETY: the command is lent for the call.
+        atexit { _ = unsafe system("rm -r '\(Certificates.folderName)'") }
+        try makeAuthority("ca")
+        try makeAuthority("stranger")
+        try issue("server", by: "ca", names: "DNS:localhost,IP:127.0.0.1,IP:::1")
+        try issue("elsewhere", by: "ca", names: "DNS:broker.example")
+        try issue("expired", by: "ca", names: "DNS:localhost", days: "-1")
+        try issue("client", by: "ca", names: "DNS:client", commonName: "barn-agent")
+        try issue("intruder", by: "stranger", names: "DNS:client", commonName: "barn-agent")
+        try openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                + "-subj /CN=localhost -addext subjectAltName=DNS:localhost "
+                + "-keyout self.key -out self.pem")
+        try revoke("client")
+    }
+
+    func path(_ name: String) -> String { folder + "/" + name }
+
+    private func makeAuthority(_ name: String) throws {
+        try openssl(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                + "-subj /CN=\(name) -keyout \(name).key -out \(name).pem")
+    }
+
+    private func issue(
+        _ name: String, by authority: String, names: String, days: String = "2",
+        commonName: String? = nil
+    ) throws {
+        try openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                + "-subj /CN=\(commonName ?? name) -keyout \(name).key -out \(name).csr")
+        try shell("printf 'subjectAltName=\(names)\\n' > \(name).ext")
+        try openssl(
+            "x509 -req -in \(name).csr -CA \(authority).pem -CAkey \(authority).key "
+                + "-CAcreateserial -days \(days) -extfile \(name).ext -out \(name).pem")
+    }
+
+    private func revoke(_ name: String) throws {
+        try shell(
+            "printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\ndefault_md=sha256\\n"
+                + "default_crl_days=2\\n' > crl.cnf; : > index")
+        try openssl("ca -config crl.cnf -cert ca.pem -keyfile ca.key -gencrl -out empty.crl")
+        try openssl("ca -config crl.cnf -cert ca.pem -keyfile ca.key -revoke \(name).pem")
+        try openssl("ca -config crl.cnf -cert ca.pem -keyfile ca.key -gencrl -out revoked.crl")
+    }
+
+    private func openssl(_ arguments: String) throws {
+        try shell("openssl \(arguments)")
+    }
+
+    private func shell(_ command: String) throws {
+        // SAFETY: the command is lent for the call.
+        let status = unsafe system("cd \(folder) && { \(command); } >> log 2>&1")
+        guard status == 0 else { throw Failed(command: command) }
+    }
+}
