@@ -1,0 +1,187 @@
+import IO
+import MQTT
+import TLS
+
+/// The way to the broker for one connection: name resolution, TCP and TLS, then bytes both ways.
+///
+/// Used once: a client makes a new one for each attempt.
+final class ClientLink: EventHandler {
+    /// How much is read at once, and how often before others have their turn.
+    private static let readSize = 16 << 10
+    private static let readsPerEvent = 8
+
+    private let configuration: MQTTClientConfiguration
+    private let context: TLSContext?
+    private let loop: EventLoop
+    private weak var client: MQTTClient?
+    private var transport: Transport?
+    private var input = ByteBuffer()
+    private var limit: TimerID?
+    private var isOpen = false
+    private var wantsInput = true
+    private var hasOutput = false
+    private var isShutDown = false
+
+    init(
+        _ configuration: MQTTClientConfiguration, context: TLSContext?, loop: EventLoop,
+        client: MQTTClient
+    ) {
+        self.configuration = configuration
+        self.context = context
+        self.loop = loop
+        self.client = client
+    }
+
+    // MARK: Opening
+
+    /// Begins; `linkOpened` or `linkFailed` follows, never inside this call.
+    func open() {
+        limit = loop.schedule(after: configuration.connectTimeout) { [weak self] in
+            self?.tooLate()
+        }
+    }
+
+    private func connected(_ socket: consuming FileDescriptor) {
+        do throws(ClientFailure) {
+            let transport = try makeTransport(socket)
+            try watch(transport.descriptor)
+            self.transport = transport
+            try goOnOpening()
+        } catch {
+            fail(error)
+        }
+    }
+
+    private func makeTransport(
+        _ socket: consuming FileDescriptor
+    ) throws(ClientFailure) -> Transport {
+        guard let context else { return Transport(plain: socket) }
+        do throws(TLSError) {
+            return try Transport(client: socket, context: context, host: configuration.url.host)
+        } catch {
+            throw ClientFailure(error, broker: configuration.url)
+        }
+    }
+
+    private func watch(_ descriptor: borrowing FileDescriptor) throws(ClientFailure) {
+        do throws(IOError) {
+            try loop.add(descriptor, interest: .readable, token: 0, handler: self)
+        } catch {
+            throw ClientFailure(.io(error), broker: configuration.url)
+        }
+    }
+
+    private func goOnOpening() throws(ClientFailure) {
+        do throws(TransportError) {
+            guard try transport?.handshake() ?? false else { return updateInterest() }
+        } catch {
+            throw ClientFailure(error, broker: configuration.url)
+        }
+        isOpen = true
+        cancelLimit()
+        updateInterest()
+        client?.linkOpened()
+    }
+
+    private func tooLate() {
+        limit = nil
+        let step = transport == nil ? "a connection" : "the TLS handshake"
+        fail(
+            ClientFailure(
+                .timeout, "\(configuration.url) does not answer: no \(step) in time",
+                hint: "check host, port and the firewalls between"))
+    }
+
+    // MARK: Bytes
+
+    func ready(token: UInt64, readiness: Readiness) {
+        do throws(ClientFailure) {
+            guard isOpen else { return try goOnOpening() }
+            if readiness.contains(.readable) && (wantsInput || isShutDown) { try read() }
+            if readiness.contains(.writable) { client?.linkDidRead() }
+        } catch {
+            fail(error)
+        }
+    }
+
+    private func read() throws(ClientFailure) {
+        for _ in 0..<Self.readsPerEvent {
+            switch try readOnce() {
+            case .bytes:
+                client?.linkReceived(&input)
+                client?.linkDidRead()
+                // Whoever was told may have closed this link, or may not want more.
+                guard transport != nil, wantsInput else { return }
+            case .wouldBlock: return input.releaseIfEmpty()
+            case .closed:
+                throw ClientFailure(
+                    .transportClosed, broker: configuration.url, version: .v5_0)
+            }
+        }
+    }
+
+    private func readOnce() throws(ClientFailure) -> StreamProgress {
+        do throws(TransportError) {
+            return try transport?.read(into: &input, atMost: Self.readSize) ?? .wouldBlock
+        } catch {
+            throw ClientFailure(error, broker: configuration.url)
+        }
+    }
+
+    /// Writes what goes without waiting; true when all of it went.
+    func write(_ output: inout ByteBuffer) throws(ClientFailure) -> Bool {
+        guard isOpen, transport != nil else { return output.isEmpty }
+        do throws(TransportError) {
+            while !output.isEmpty {
+                guard case .bytes? = try transport?.write(from: &output) else { break }
+            }
+        } catch {
+            throw ClientFailure(error, broker: configuration.url)
+        }
+        hasOutput = !output.isEmpty
+        if !hasOutput { output.releaseIfEmpty() }
+        updateInterest()
+        return !hasOutput
+    }
+
+    /// Reads, or stops reading, which makes the broker wait.
+    func setWantsInput(_ wants: Bool) {
+        guard wants != wantsInput else { return }
+        wantsInput = wants
+        updateInterest()
+        if wants && !input.isEmpty {
+            client?.linkReceived(&input)
+            client?.linkDidRead()
+        }
+    }
+
+    /// Says that nothing more will be written; the broker closes then, which is `linkFailed`.
+    func shutDown() {
+        guard !isShutDown else { return }
+        isShutDown = true
+        transport?.shutDown()
+        updateInterest()
+    }
+
+    // MARK: The end
+
+    /// Closes, now; nobody is told.
+    func close() {
+        cancelLimit()
+        if let descriptor = transport?.descriptor.rawValue { _ = descriptor }
+        transport = nil
+        isOpen = false
+    }
+
+    private func fail(_ failure: ClientFailure) {
+        client?.linkFailed(failure)
+    }
+
+    private func cancelLimit() {
+        if let limit { loop.cancel(limit) }
+        limit = nil
+    }
+
+    private func updateInterest() {
+    }
+}
