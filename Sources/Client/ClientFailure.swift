@@ -61,9 +61,9 @@ extension ClientFailure {
     }
 
     /// What the transport's trouble means to people.
-    init(_ error: TransportError, broker: BrokerURL) {
+    init(transport error: TransportError, broker: BrokerURL) {
         switch error {
-        case .tls(let error): self.init(error, broker: broker)
+        case .tls(let error): self.init(tls: error, broker: broker)
         case .io(let error):
             self.init(
                 error.code == .timedOut ? .timeout : .connectionLost,
@@ -71,7 +71,7 @@ extension ClientFailure {
         }
     }
 
-    init(_ error: TLSError, broker: BrokerURL) {
+    init(tls error: TLSError, broker: BrokerURL) {
         let kind: Kind =
             switch error.kind {
             case .hostMismatch: .hostNameMismatch

@@ -59,7 +59,7 @@ final class ClientLink: EventHandler {
         do throws(TLSError) {
             return try Transport(client: socket, context: context, host: configuration.url.host)
         } catch {
-            throw ClientFailure(error, broker: configuration.url)
+            throw ClientFailure(tls: error, broker: configuration.url)
         }
     }
 
@@ -67,7 +67,7 @@ final class ClientLink: EventHandler {
         do throws(IOError) {
             try loop.add(descriptor, interest: .readable, token: 0, handler: self)
         } catch {
-            throw ClientFailure(.io(error), broker: configuration.url)
+            throw ClientFailure(transport: .io(error), broker: configuration.url)
         }
     }
 
@@ -75,7 +75,7 @@ final class ClientLink: EventHandler {
         do throws(TransportError) {
             guard try transport?.handshake() ?? false else { return updateInterest() }
         } catch {
-            throw ClientFailure(error, broker: configuration.url)
+            throw ClientFailure(transport: error, broker: configuration.url)
         }
         isOpen = true
         cancelLimit()
@@ -124,7 +124,7 @@ final class ClientLink: EventHandler {
         do throws(TransportError) {
             return try transport?.read(into: &input, atMost: Self.readSize) ?? .wouldBlock
         } catch {
-            throw ClientFailure(error, broker: configuration.url)
+            throw ClientFailure(transport: error, broker: configuration.url)
         }
     }
 
@@ -136,7 +136,7 @@ final class ClientLink: EventHandler {
                 guard case .bytes? = try transport?.write(from: &output) else { break }
             }
         } catch {
-            throw ClientFailure(error, broker: configuration.url)
+            throw ClientFailure(transport: error, broker: configuration.url)
         }
         hasOutput = !output.isEmpty
         if !hasOutput { output.releaseIfEmpty() }
@@ -168,7 +168,7 @@ final class ClientLink: EventHandler {
     /// Closes, now; nobody is told.
     func close() {
         cancelLimit()
-        if let descriptor = transport?.descriptor.rawValue { _ = descriptor }
+        transport?.leave(loop)
         transport = nil
         isOpen = false
     }
@@ -183,5 +183,16 @@ final class ClientLink: EventHandler {
     }
 
     private func updateInterest() {
+        transport?.setInterest(hasOutput: hasOutput, wantsInput: wantsInput, loop)
+    }
+}
+
+extension Transport {
+    fileprivate func leave(_ loop: EventLoop) { loop.remove(descriptor) }
+
+    fileprivate func setInterest(hasOutput: Bool, wantsInput: Bool, _ loop: EventLoop) {
+        // A descriptor that epoll(7) watches can be watched for something else.
+        try? loop.modify(
+            descriptor, interest: interest(hasOutput: hasOutput, wantsInput: wantsInput))
     }
 }

@@ -125,7 +125,7 @@ public final class MQTTClient {
             do throws(TLSError) {
                 context = try tlsContext ?? TLSContext(client: configuration.tls)
             } catch {
-                return retry(after: ClientFailure(error, broker: configuration.url))
+                return retry(after: ClientFailure(tls: error, broker: configuration.url))
             }
         }
         tlsContext = context
