@@ -39,13 +39,24 @@ final class ClientLink: EventHandler {
         limit = loop.schedule(after: configuration.connectTimeout) { [weak self] in
             self?.tooLate()
         }
+        let host = configuration.url.host == "localhost" ? "127.0.0.1" : configuration.url.host
+        _ = loop.schedule(after: .zero) { [weak self, configuration] in
+            guard let self,
+                let address = SocketAddress(numericHost: host, port: configuration.url.port)
+            else { return }
+            do throws(IOError) {
+                let pending = try FileDescriptor.connecting(to: address)
+                connected(pending.takeSocket())
+            } catch {
+                fail(ClientFailure(transport: .io(error), broker: configuration.url))
+            }
+        }
     }
 
     private func connected(_ socket: consuming FileDescriptor) {
         do throws(ClientFailure) {
-            let transport = try makeTransport(socket)
-            try watch(transport.descriptor)
-            self.transport = transport
+            transport = try makeTransport(socket)
+            try watch()
             try goOnOpening()
         } catch {
             fail(error)
@@ -63,9 +74,9 @@ final class ClientLink: EventHandler {
         }
     }
 
-    private func watch(_ descriptor: borrowing FileDescriptor) throws(ClientFailure) {
+    private func watch() throws(ClientFailure) {
         do throws(IOError) {
-            try loop.add(descriptor, interest: .readable, token: 0, handler: self)
+            try transport?.join(loop, handler: self)
         } catch {
             throw ClientFailure(transport: .io(error), broker: configuration.url)
         }
@@ -188,6 +199,12 @@ final class ClientLink: EventHandler {
 }
 
 extension Transport {
+    fileprivate func join(
+        _ loop: EventLoop, handler: any EventHandler
+    ) throws(IOError) {
+        try loop.add(descriptor, interest: .readable, token: 0, handler: handler)
+    }
+
     fileprivate func leave(_ loop: EventLoop) { loop.remove(descriptor) }
 
     fileprivate func setInterest(hasOutput: Bool, wantsInput: Bool, _ loop: EventLoop) {

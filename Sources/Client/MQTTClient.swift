@@ -120,16 +120,14 @@ public final class MQTTClient {
             return giveUp(
                 ClientFailure(.configuration, problem, hint: "correct the configuration"))
         }
-        var context: TLSContext?
-        if configuration.url.usesTLS {
+        if configuration.url.usesTLS && tlsContext == nil {
             do throws(TLSError) {
-                context = try tlsContext ?? TLSContext(client: configuration.tls)
+                tlsContext = try TLSContext(client: configuration.tls)
             } catch {
                 return retry(after: ClientFailure(tls: error, broker: configuration.url))
             }
         }
-        tlsContext = context
-        let link = ClientLink(configuration, context: context, loop: loop, client: self)
+        let link = ClientLink(configuration, context: tlsContext, loop: loop, client: self)
         phase = .connecting(link)
         link.open()
     }
