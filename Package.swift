@@ -65,7 +65,7 @@ let package = Package(
         // Shells: the only places that touch the kernel and the C libraries.
         library("IO", ["CLinux", "MQTT"]),
         library("TLS", ["COpenSSL", "IO", "MQTT"]),
-        library("Store", ["CSQLite", "IO"]),
+        library("Store", ["CSQLite", "IO", "FleetModel"]),
         library("GPIO", ["CGPIO", "IO"]),
         library("Config", ["CTOML", "IO"]),
         library("JSON", ["CJansson", "FleetModel"]),
@@ -105,7 +105,11 @@ let package = Package(
         tests("AgentCoreTests", ["AgentCore", "MQTT", "FleetModel"]),
         tests("IOTests", ["IO", "MQTT"]),
         tests("TLSTests", ["TLS", "IO", "MQTT"]),
-        tests("StoreTests", ["Store", "IO"]),
+        // A process that the store's tests kill, starve and deny; not part of any package.
+        .executableTarget(
+            name: "store-probe", dependencies: ["Store"], path: "Tests/StoreProbe",
+            swiftSettings: settings),
+        tests("StoreTests", ["Store", "IO", "store-probe"]),
         tests("ConfigTests", ["Config"]),
         tests("JSONTests", ["JSON", "FleetModel"]),
         tests("ClientTests", ["Client", "MQTT", "IO", "TLS"]),

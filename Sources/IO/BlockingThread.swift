@@ -110,7 +110,7 @@ public final class BlockingThread {
     private func startThread(_ generation: UInt64) throws(Failure) {
         let shared = shared
         do throws(IOError) {
-            try Thread.start(name: name) { shared.work(generation) }
+            try SystemThread.start(name: name) { shared.work(generation) }
         } catch {
             shared.state.withLock { state in
                 state.isRunning = false

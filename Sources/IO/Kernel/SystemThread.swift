@@ -2,12 +2,12 @@ import CLinux
 import Glibc
 
 /// A thread that nobody joins, pthread_create(3).
-enum Thread {
+public enum SystemThread {
     /// Address space for its stack; only what it touches becomes memory. Enough for getaddrinfo's plug-ins.
     static let stackBytes = 1 << 20
 
     /// Runs `body` on a new thread, with all signals blocked: they belong to the loop's thread.
-    static func start(
+    public static func start(
         name: String, _ body: @escaping @Sendable () -> Void
     ) throws(IOError) {
         // SAFETY: attributes and masks live for the calls that use them.

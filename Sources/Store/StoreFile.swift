@@ -1,0 +1,68 @@
+import FleetModel
+import IO
+
+/// A store as files: the database, and beside it its log.
+public enum StoreFile {
+    /// What SQLite keeps beside a database.
+    private static let companions = ["-wal", "-shm", "-journal"]
+
+    /// Puts a damaged store aside, log and all, under a name that tells when; returns the new path.
+    ///
+    /// `broker.db` becomes `broker.db.corrupt-20250309T070501Z`. Nothing may have it open.
+    public static func quarantine(_ path: String) throws(StoreError) -> String {
+        let time = Timestamp(unixMilliseconds: SystemClock.unixMilliseconds()).description
+        let stamp = time.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
+        var target = "\(path).corrupt-\(stamp)"
+        var count = 1
+        while Files.exists(target) {
+            count += 1
+            target = "\(path).corrupt-\(stamp)-\(count)"
+        }
+        do throws(IOError) {
+            // The companions first: a new database must never find the old one's log.
+            for companion in companions where Files.exists(path + companion) {
+                try StoreKernel.rename(path + companion, to: target + companion)
+            }
+            if Files.exists(path) { try StoreKernel.rename(path, to: target) }
+            try Files.synchronizeFolder(of: path)
+        } catch {
+            throw StoreError(.cannotOpen, "cannot be put aside: \(error)", path: path)
+        }
+        return target
+    }
+}
+
+/// Looks at a whole store for damage, on a thread and a connection of its own.
+///
+/// It takes a second for each few hundred megabytes, so it runs after an unclean stop only, while the
+/// daemon serves.
+public enum StoreCheck {
+    /// Lines of a report; more damage is not more news.
+    static let maximumLines = 10
+
+    /// Opens the store a second time by `open` and calls `completion` on the check's thread: with what is
+    /// wrong (nothing: it is sound), or with why that could not be found out.
+    public static func start(
+        path: String, open: @escaping @Sendable () throws(StoreError) -> Database,
+        completion: @escaping @Sendable (Result<[String], StoreError>) -> Void
+    ) throws(StoreError) {
+        do throws(IOError) {
+            try SystemThread.start(name: "store-check") { completion(result(open)) }
+        } catch {
+            throw StoreError(.other, "no thread: \(error)", path: path)
+        }
+    }
+
+    private static func result(
+        _ open: () throws(StoreError) -> Database
+    ) -> Result<[String], StoreError> {
+        do throws(StoreError) {
+            let database = try open()
+            defer { database.close() }
+            return .success(try database.problems())
+        } catch {
+            // Damage that stops the check itself is damage.
+            return error.kind == .corrupt ? .success([error.message]) : .failure(error)
+        }
+    }
+}
