@@ -60,6 +60,9 @@ public struct InFlightWindow<Payload> {
     /// Whether nothing waits.
     public var isEmpty: Bool { count == 0 }
 
+    /// Whether `append` has no room until the oldest entries are completed.
+    public var isFull: Bool { entries.count >= maximumSpan }
+
     /// Takes a new entry, which the caller sends now; `nil` when the span is used up.
     public mutating func append(_ payload: Payload, stage: Stage) -> UInt16? {
         guard entries.count < maximumSpan else { return nil }

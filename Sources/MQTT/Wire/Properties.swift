@@ -95,7 +95,8 @@ public struct Property: Hashable, Sendable {
 
 /// Walks properties that were validated before.
 public struct PropertyIterator: Sendable {
-    private var position: Int
+    /// Where the next property begins.
+    public private(set) var position: Int
     private let end: Int
 
     init(region: ByteRange) {

@@ -1,0 +1,108 @@
+import MQTT
+
+/// Names one connection of a shard, for as long as it is open.
+public struct ConnectionID: Hashable, Sendable {
+    let key: Slab<Connection>.Key
+
+    /// The name as one number, such as an event loop's token; never 0.
+    public var rawValue: UInt64 { key.packed }
+
+    /// A name from the number it was turned into. One that names nothing any more is harmless.
+    public init(rawValue: UInt64) { key = Slab<Connection>.Key(packed: rawValue) }
+
+    init(_ key: Slab<Connection>.Key) { self.key = key }
+
+    var index: UInt32 { key.index }
+}
+
+/// Names one session of a shard, for as long as it lives.
+public struct SessionID: Hashable, Sendable {
+    let key: Slab<Session>.Key
+
+    init(_ key: Slab<Session>.Key) { self.key = key }
+}
+
+/// What a shard asks its shell to do.
+public enum BrokerAction: Sendable {
+    /// Send what is in the output, then close, then call `closed(_:)`.
+    case close(ConnectionID)
+    /// Check the password and call `authenticated(_:result:)`.
+    case authenticate(ConnectionID, user: [UInt8], password: [UInt8])
+    /// Do not read from it until `resumeReading`.
+    case pauseReading(ConnectionID)
+    case resumeReading(ConnectionID)
+    /// Tell people.
+    case log(BrokerEvent)
+}
+
+/// What became of a password check.
+public enum AuthenticationResult: Sendable, Equatable {
+    case accepted
+    case wrong
+    /// Too many checks are waiting.
+    case busy
+}
+
+/// Something that people may want to know; never holds payloads or passwords.
+public enum BrokerEvent: Sendable {
+    case connected(ConnectionID, ConnectedClient)
+    /// CONNECT was answered with an error, or the connection ended before one.
+    case refused(ConnectionID, clientID: [UInt8], DisconnectCause)
+    case disconnected(ConnectionID, clientID: [UInt8], DisconnectCause, droppedMessages: UInt64)
+    case sessionExpired(clientID: [UInt8], droppedMessages: UInt64)
+    /// The first message that a session's queue had no room for since it was last empty.
+    case queueFull(clientID: [UInt8])
+    /// The first message that a connection's full output had no room for since it was last empty.
+    case slowReader(ConnectionID, clientID: [UInt8])
+    case retainedFull
+    case subscriptionRefused(ConnectionID, clientID: [UInt8], ReasonCode)
+    case publishRefused(ConnectionID, clientID: [UInt8], ReasonCode)
+}
+
+/// Who connected, and how.
+public struct ConnectedClient: Sendable {
+    public var clientID: [UInt8]
+    public var user: [UInt8]?
+    public var version: ProtocolVersion
+    public var cleanStart: Bool
+    public var sessionPresent: Bool
+    public var keepAliveSeconds: UInt16
+    public var sessionExpirySeconds: UInt32
+}
+
+/// Why a connection ended.
+public enum DisconnectCause: Sendable, Equatable {
+    /// DISCONNECT from the client.
+    case byClient
+    /// DISCONNECT from the client that asked for its will.
+    case byClientWithWill
+    /// The client closed the connection without DISCONNECT.
+    case connectionClosed
+    /// The network failed; a text of the shell's.
+    case connectionFailed(String)
+    case noConnectInTime
+    case keepAliveTimeout
+    case takenOver
+    case shuttingDown
+    /// Refused or thrown out for what it sent.
+    case fault(ReasonCode, clause: String, detail: String)
+
+    /// Whether the client's will is published: all but a DISCONNECT without it. [MQTT-3.14.4-3]
+    var publishesWill: Bool { self != .byClient && self != .shuttingDown }
+}
+
+extension DisconnectCause: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .byClient: "disconnected by the client"
+        case .byClientWithWill: "disconnected by the client, will asked for"
+        case .connectionClosed: "connection closed by the client without DISCONNECT"
+        case .connectionFailed(let text): "connection failed: \(text)"
+        case .noConnectInTime: "no CONNECT in time"
+        case .keepAliveTimeout: "nothing received for one and a half times the keep-alive"
+        case .takenOver: "session taken over by another connection"
+        case .shuttingDown: "server is shutting down"
+        case .fault(let code, let clause, let detail): "\(detail) (\(code.name), \(clause))"
+        }
+    }
+}

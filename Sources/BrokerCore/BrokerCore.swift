@@ -1,1 +1,0 @@
-// BrokerCore: see ARCHITECTURE.md.

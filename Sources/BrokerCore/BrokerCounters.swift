@@ -1,0 +1,37 @@
+/// What a shard has counted since it began; the numbers never go down.
+public struct BrokerCounters: Sendable, Equatable {
+    public var connectionsOpened: UInt64 = 0
+    public var connectionsClosed: UInt64 = 0
+    /// CONNECT packets answered with an error.
+    public var connectionsRefused: UInt64 = 0
+    public var sessionsExpired: UInt64 = 0
+    public var sessionsTakenOver: UInt64 = 0
+
+    public var packetsReceived: UInt64 = 0
+    public var bytesReceived: UInt64 = 0
+    public var bytesSent: UInt64 = 0
+    /// PUBLISH packets taken from clients, duplicates included.
+    public var publishesReceived: UInt64 = 0
+    /// PUBLISH packets put into a client's output, resent ones included.
+    public var publishesSent: UInt64 = 0
+    public var willsPublished: UInt64 = 0
+
+    /// QoS 0 messages not given to a client whose output was full (`limits.output_bytes`).
+    public var droppedSlowReader: UInt64 = 0
+    /// QoS 1 and 2 messages for which a session's queue had no room.
+    public var droppedQueueFull: UInt64 = 0
+    /// Messages larger than the receiving client's Maximum Packet Size. [MQTT-3.1.2-25]
+    public var droppedTooLarge: UInt64 = 0
+    /// Messages whose expiry interval passed while they waited.
+    public var droppedExpired: UInt64 = 0
+    /// Messages that a session held when it ended.
+    public var droppedSessionEnded: UInt64 = 0
+    /// Retained messages that were routed but not kept, for lack of room.
+    public var droppedRetainedFull: UInt64 = 0
+    /// PUBLISH packets to topics that clients may not write, refused or (before 5.0) dropped.
+    public var publishesRefused: UInt64 = 0
+    /// QoS 2 PUBLISH packets that repeated one already taken.
+    public var duplicatesReceived: UInt64 = 0
+
+    public init() {}
+}

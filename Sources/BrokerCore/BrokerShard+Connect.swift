@@ -1,0 +1,246 @@
+import MQTT
+
+extension BrokerShard {
+    /// CONNECT: who it is, whether they may, and which session it goes on with.
+    mutating func take(
+        _ connect: Connect, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let properties = connect.properties
+        guard connections[c].phase != .connected else {
+            return fail(c, .protocolError, "MQTT-3.1.0-2", "a second CONNECT", now)
+        }
+        if properties.contains(.authenticationMethod) {
+            return refuse(
+                c, .badAuthenticationMethod, "MQTT-4.12.0-1",
+                "enhanced authentication is not supported", now)
+        }
+        guard connections[c].phase == .authenticated || admit(connect, source, c, now) else {
+            return
+        }
+        let (clientID, isAssigned) = clientIdentifier(connect, source, c)
+        let owner =
+            connections[c].phase == .authenticated
+            ? connect.username.map { [UInt8](copying: source.extracting($0.range)) } : nil
+        if let will = connect.will, let fault = check(will, source) {
+            return refuse(c, fault.reason, fault.clause, fault.detail, now)
+        }
+        let known = sessionsByClientID[clientID]
+        if let known, sessions[known].owner != owner {
+            // Nobody takes over the session of another user by its client identifier.
+            return refuse(
+                c, .notAuthorized, "5.4.2", "the client identifier belongs to another user", now)
+        }
+        if known == nil, sessions.count >= configuration.limits.sessions {
+            return refuse(c, .quotaExceeded, "limits.sessions", "there are too many sessions", now)
+        }
+        if let known { takeOver(known, now) }
+        let expiry = sessionExpiry(connect, source)
+        let (session, isPresent) = openSession(
+            clientID, owner, known, cleanStart: connect.cleanStart, expiry.granted, now)
+        connections[c].phase = .connected
+        connections[c].session = session
+        sessions[session].connection = c
+        adopt(connect, source, c, now)
+        if let will = connect.will { keep(will, source, session, now) }
+        acknowledge(
+            connect, c, sessionPresent: isPresent, assigned: isAssigned ? clientID : nil,
+            expiry: expiry.isLowered ? expiry.granted : nil)
+        log(
+            .connected(
+                ConnectionID(connections.key(at: c)),
+                ConnectedClient(
+                    clientID: clientID, user: owner, version: connect.version,
+                    cleanStart: connect.cleanStart, sessionPresent: isPresent,
+                    keepAliveSeconds: connections[c].keepAliveSeconds,
+                    sessionExpirySeconds: expiry.granted)))
+        if isPresent {
+            sessions[session].window.beginResend()
+            pump(session, now)
+        }
+    }
+
+    /// Whether CONNECT may go on now; if not, it was refused or waits for its password check.
+    private mutating func admit(
+        _ connect: Connect, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) -> Bool {
+        let rules = connections[c].rules
+        guard let username = connect.username else {
+            if rules.allowsAnonymous { return true }
+            refuse(c, .notAuthorized, "MQTT-3.1.4-2", "a user name is needed", now)
+            return false
+        }
+        guard rules.checksPasswords else {
+            if rules.allowsAnonymous { return true }
+            refuse(c, .notAuthorized, "MQTT-3.1.4-2", "no users are configured", now)
+            return false
+        }
+        connections[c].phase = .authenticating
+        let password = connect.password.map { [UInt8](copying: source.extracting($0.range)) }
+        pauseReading(c)
+        act(
+            .authenticate(
+                ConnectionID(connections.key(at: c)),
+                user: [UInt8](copying: source.extracting(username.range)),
+                password: password ?? []))
+        return false
+    }
+
+    /// The identifier of the client, or one made for it. [MQTT-3.1.3-6]
+    private func clientIdentifier(
+        _ connect: Connect, _ source: Span<UInt8>, _ c: UInt32
+    ) -> (clientID: [UInt8], isAssigned: Bool) {
+        guard connect.clientID.isEmpty else {
+            return ([UInt8](copying: source.extracting(connect.clientID.range)), false)
+        }
+        var nonce = connections[c].nonce
+        while true {
+            var text = String(nonce, radix: 16)
+            text = "auto-" + String(repeating: "0", count: 16 - text.count) + text
+            let clientID = Array(text.utf8)
+            // Nobody has it [MQTT-3.2.2-16], and it belongs to this shard.
+            if sessionsByClientID[clientID] == nil,
+                ShardPosition.shard(ofClientID: clientID.span, count: position.count)
+                    == position.index
+            {
+                return (clientID, true)
+            }
+            nonce &+= 0x9E37_79B9_7F4A_7C15
+        }
+    }
+
+    /// What the connection's properties say about how to talk to this client.
+    private mutating func adopt(
+        _ connect: Connect, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let properties = connect.properties
+        let limits = configuration.limits
+        connections[c].isBridge = connect.isBridge
+        connections[c].wantsProblemInformation =
+            properties.uint8(.requestProblemInformation, in: source) != 0
+        let receiveMaximum = Int(properties.uint16(.receiveMaximum, in: source) ?? .max)
+        connections[c].sendQuota = min(limits.inFlight, receiveMaximum)
+        if let size = properties.uint32(.maximumPacketSize, in: source) {
+            connections[c].maximumPacketSize = min(Int(size), WireLimits.largestPacketSize)
+        }
+        connections[c].keepAliveSeconds = connect.keepAlive
+        if connect.version == .v5_0, let lowered = loweredKeepAlive(connect) {
+            connections[c].keepAliveSeconds = lowered
+        }
+        connections[c].lastReceived = now
+        if let deadline = keepAliveDeadline(c) {
+            setConnectionDeadline(c, deadline)
+        } else {
+            connections[c].deadline = .distantFuture
+        }
+    }
+
+    /// The keep-alive that the server sets in place of the client's. [MQTT-3.2.2-21]
+    private func loweredKeepAlive(_ connect: Connect) -> UInt16? {
+        guard let maximum = configuration.maximumKeepAliveSeconds,
+            connect.keepAlive == 0 || connect.keepAlive > maximum
+        else { return nil }
+        return maximum
+    }
+
+    /// How long the session outlives its connection, in seconds, and whether the client asked for more.
+    private func sessionExpiry(
+        _ connect: Connect, _ source: Span<UInt8>
+    ) -> (granted: UInt32, isLowered: Bool) {
+        guard connect.version == .v5_0 else {
+            if connect.cleanStart { return (0, false) }
+            return (configuration.sessionExpirySecondsBefore5 ?? Session.never, false)
+        }
+        let wanted = connect.properties.uint32(.sessionExpiryInterval, in: source) ?? 0
+        let granted = min(wanted, configuration.maximumSessionExpirySeconds ?? Session.never)
+        return (granted, granted < wanted)
+    }
+
+    /// CONNACK, which says what this server does not offer. [MQTT-3.2.0-1]
+    private mutating func acknowledge(
+        _ connect: Connect, _ c: UInt32, sessionPresent: Bool, assigned: [UInt8]?, expiry: UInt32?
+    ) {
+        var writer = PropertyWriter()
+        if connect.version == .v5_0 {
+            let limits = configuration.limits
+            if let expiry { writer.add(.sessionExpiryInterval, uint32: expiry) }
+            writer.add(.receiveMaximum, uint16: UInt16(clamping: limits.receiveMaximum))
+            writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
+            if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
+            writer.add(.topicAliasMaximum, uint16: 0)
+            writer.add(.subscriptionIdentifierAvailable, uint8: 0)
+            writer.add(.sharedSubscriptionAvailable, uint8: 0)
+            if let seconds = loweredKeepAlive(connect) {
+                writer.add(.serverKeepAlive, uint16: seconds)
+            }
+        }
+        promise(c)
+        sendConnAck(c, sessionPresent: sessionPresent, .success, writer)
+    }
+}
+
+// MARK: - Sessions
+
+extension BrokerShard {
+    /// Another connection comes with the client identifier of a session: the old one goes.
+    /// [MQTT-3.1.4-3]
+    private mutating func takeOver(_ s: UInt32, _ now: MonotonicTime) {
+        let old = sessions[s].connection
+        guard old != Session.noConnection else { return }
+        counters.sessionsTakenOver += 1
+        sendDisconnect(old, .sessionTakenOver, "")
+        end(old, .takenOver, now, keepsSession: true)
+    }
+
+    /// The session that CONNECT asks for: the one that is known, or a new one. [MQTT-3.1.2-4],
+    /// [MQTT-3.1.2-5], [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+    private mutating func openSession(
+        _ clientID: [UInt8], _ owner: [UInt8]?, _ known: UInt32?, cleanStart: Bool,
+        _ expirySeconds: UInt32, _ now: MonotonicTime
+    ) -> (session: UInt32, isPresent: Bool) {
+        if let known {
+            if !cleanStart && !sessions[known].isTransient {
+                resume(known, expirySeconds)
+                return (known, true)
+            }
+            endSession(known, now)
+        }
+        let key = sessions.insert(
+            Session(clientID: clientID, owner: owner, expirySeconds: expirySeconds))
+        sessionsByClientID[clientID] = key.index
+        if expirySeconds > 0 {
+            journal.record(
+                .sessionStarted(SessionID(key), clientID: clientID, expirySeconds: expirySeconds))
+        }
+        return (key.index, false)
+    }
+
+    private mutating func resume(_ s: UInt32, _ expirySeconds: UInt32) {
+        // A will that waits for its delay is not sent when the session goes on in time.
+        // [MQTT-3.1.3-9]
+        sessions[s].will = nil
+        sessions[s].willDue = .distantFuture
+        sessions[s].expiresAt = .distantFuture
+        scheduleSession(s)
+        setExpiry(s, expirySeconds)
+    }
+
+    mutating func setExpiry(_ s: UInt32, _ seconds: UInt32) {
+        guard sessions[s].expirySeconds != seconds else { return }
+        let id = SessionID(sessions.key(at: s))
+        journal.record(.sessionExpiryChanged(id, expirySeconds: seconds))
+        sessions[s].expirySeconds = seconds
+    }
+
+    /// Forgets a session and all that it holds.
+    mutating func endSession(_ s: UInt32, _ now: MonotonicTime) {
+        // The will is sent when the session ends, if its delay has not passed. [MQTT-3.1.2-8]
+        if sessions[s].willDue < .distantFuture { publishWill(s, now) }
+        subscriptions.removeAll(s)
+        counters.droppedSessionEnded += UInt64(sessions[s].pendingMessages)
+        if sessions[s].isRecorded {
+            journal.record(.sessionEnded(SessionID(sessions.key(at: s))))
+        }
+        sessionsByClientID[sessions[s].clientID] = nil
+        _ = sessions.remove(s)
+    }
+}

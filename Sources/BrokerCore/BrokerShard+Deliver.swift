@@ -1,0 +1,225 @@
+import MQTT
+
+extension BrokerShard {
+    /// QoS 0: straight into the output of a connected client, or not at all.
+    @inline(__always)
+    mutating func deliverAtMostOnce(
+        to s: UInt32, retain: Bool, _ source: Span<UInt8>, _ delivery: inout Delivery
+    ) {
+        let c = sessions[s].connection
+        guard c != Session.noConnection else { return }
+        if sessions[s].queuedAtMostOnce > 0 {
+            // A retained message of QoS 0 waits in the queue, maybe of the same topic.
+            let message = delivery.shared(in: source)
+            enqueue(QueuedMessage(message: message, qos: .atMostOnce, retain: retain), s)
+            return
+        }
+        let isVersion5 = connections[c].isVersion5
+        if let packet = delivery.packet, delivery.packetIsVersion5 == isVersion5 {
+            guard hasRoom(c, for: packet.count) else { return }
+            connections[c].output.append(retain ? 0x31 : 0x30)
+            connections[c].output.append(
+                source.extracting((packet.lowerBound + 1)..<packet.upperBound))
+        } else {
+            let head = PublishHead(
+                qos: .atMostOnce, retain: retain, isVersion5: isVersion5,
+                remainingExpiry: delivery.remainingExpiry)
+            guard hasRoom(c, for: head.packetSize(delivery.view)) else { return }
+            head.encode(delivery.view, in: source, into: &connections[c].output)
+        }
+        counters.publishesSent &+= 1
+        markDirty(c)
+    }
+
+    /// Whether a QoS 0 packet of this size may be appended; counts it as dropped where not.
+    @inline(__always)
+    private mutating func hasRoom(_ c: UInt32, for size: Int) -> Bool {
+        if size <= connections[c].maximumPacketSize,
+            connections[c].output.count + size <= configuration.limits.outputBytes
+        {
+            return true
+        }
+        dropAtMostOnce(c, size)
+        return false
+    }
+
+    private mutating func dropAtMostOnce(_ c: UInt32, _ size: Int) {
+        connections[c].droppedMessages += 1
+        guard size <= connections[c].maximumPacketSize else {
+            // [MQTT-3.1.2-25]: as if it had been sent.
+            counters.droppedTooLarge += 1
+            return
+        }
+        counters.droppedSlowReader += 1
+        guard !connections[c].isSlow else { return }
+        connections[c].isSlow = true
+        log(.slowReader(ConnectionID(connections.key(at: c)), clientID: clientID(c)))
+    }
+
+    /// QoS 1 and 2: under a packet identifier while the client takes it, else into the session's queue.
+    mutating func deliverReliably(
+        to s: UInt32, _ qos: QoS, retain: Bool, _ source: Span<UInt8>, _ delivery: inout Delivery
+    ) {
+        let c = sessions[s].connection
+        guard c != Session.noConnection, sessions[s].queue.isEmpty, canSend(s, c) else {
+            let message = delivery.shared(in: source)
+            enqueue(QueuedMessage(message: message, qos: qos, retain: retain), s)
+            return
+        }
+        var head = PublishHead(
+            qos: qos, retain: retain, isVersion5: connections[c].isVersion5,
+            remainingExpiry: delivery.remainingExpiry)
+        guard head.packetSize(delivery.view) <= connections[c].maximumPacketSize else {
+            counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
+            connections[c].droppedMessages += 1
+            return
+        }
+        // A session that ends with its connection never sends it again, and needs no copy.
+        let kept = sessions[s].isTransient ? nil : delivery.shared(in: source)
+        let entry = InFlightMessage(message: kept, qos: qos, retain: retain)
+        guard let packetID = sessions[s].window.append(entry, stage: Self.stage(qos)) else {
+            preconditionFailure("canSend looked for room")
+        }
+        if let kept, journal.isRecording {
+            let id = SessionID(sessions.key(at: s))
+            journal.record(.queued(id, kept, qos: qos, retain: retain))
+            journal.record(.sent(id, packetID: packetID))
+            promise(c)
+        }
+        head.packetID = packetID
+        head.encode(delivery.view, in: source, into: &connections[c].output)
+        counters.publishesSent &+= 1
+        markDirty(c)
+    }
+
+    static func stage(_ qos: QoS) -> InFlightWindow<InFlightMessage>.Stage {
+        qos == .exactlyOnce ? .awaitingPubRec : .awaitingPubAck
+    }
+
+    /// Whether another QoS 1 or 2 message may be sent now. [MQTT-3.3.4-9]
+    @inline(__always)
+    private func canSend(_ s: UInt32, _ c: UInt32) -> Bool {
+        sessions[s].window.outstanding < connections[c].sendQuota
+            && !sessions[s].window.isFull
+            && !sessions[s].window.isResending
+            && connections[c].output.count < configuration.limits.outputBytes
+    }
+
+    /// Puts a message behind those that wait, or drops it where the queue is full.
+    mutating func enqueue(_ entry: QueuedMessage, _ s: UInt32) {
+        let cost = entry.message.cost
+        guard sessions[s].queue.count < configuration.limits.queueMessages,
+            sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
+        else {
+            counters.droppedQueueFull += 1
+            sessions[s].droppedMessages += 1
+            guard !sessions[s].isFull else { return }
+            sessions[s].isFull = true
+            log(.queueFull(clientID: sessions[s].clientID))
+            return
+        }
+        if entry.qos == .atMostOnce {
+            sessions[s].queuedAtMostOnce += 1
+        } else if journal.isRecording && !sessions[s].isTransient {
+            let id = SessionID(sessions.key(at: s))
+            journal.record(.queued(id, entry.message, qos: entry.qos, retain: entry.retain))
+        }
+        sessions[s].queue.append(entry)
+        sessions[s].queuedBytes += cost
+    }
+
+    /// Sends what the client now takes: first what an earlier connection left open, then the queue.
+    mutating func pump(_ s: UInt32, _ now: MonotonicTime) {
+        guard s != Connection.noSession else { return }
+        let c = sessions[s].connection
+        guard c != Session.noConnection else { return }
+        while let resend = sessions[s].window.nextResend(quota: connections[c].sendQuota) {
+            self.resend(resend, s, c, now)
+        }
+        while let next = sessions[s].queue.first {
+            if next.qos == .atMostOnce {
+                guard connections[c].output.count < configuration.limits.outputBytes else { return }
+            } else {
+                guard canSend(s, c) else { return }
+            }
+            takeFirstQueued(s)
+            sendQueued(next, s, c, now)
+        }
+        sessions[s].isFull = false
+    }
+
+    private mutating func takeFirstQueued(_ s: UInt32) {
+        guard let taken = sessions[s].queue.popFirst() else { return }
+        sessions[s].queuedBytes -= taken.message.cost
+        if taken.qos == .atMostOnce { sessions[s].queuedAtMostOnce -= 1 }
+    }
+
+    private mutating func sendQueued(
+        _ entry: QueuedMessage, _ s: UInt32, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let message = entry.message
+        guard !message.isExpired(at: now) else {
+            counters.droppedExpired += 1  // [MQTT-3.3.2-5]
+            recordDropped(entry, s)
+            return
+        }
+        var head = PublishHead(
+            qos: entry.qos, retain: entry.retain, isVersion5: connections[c].isVersion5,
+            remainingExpiry: message.remainingExpiry(at: now) ?? 0)
+        let view = message.view
+        guard head.packetSize(view) <= connections[c].maximumPacketSize else {
+            counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
+            connections[c].droppedMessages += 1
+            recordDropped(entry, s)
+            return
+        }
+        if entry.qos != .atMostOnce {
+            let kept = sessions[s].isTransient ? nil : message
+            let inFlight = InFlightMessage(message: kept, qos: entry.qos, retain: entry.retain)
+            guard let packetID = sessions[s].window.append(inFlight, stage: Self.stage(entry.qos))
+            else { preconditionFailure("canSend looked for room") }
+            head.packetID = packetID
+            if kept != nil {
+                journal.record(.sent(SessionID(sessions.key(at: s)), packetID: packetID))
+                promise(c)
+            }
+        }
+        let body = message.body
+        head.encode(view, in: body.span, into: &connections[c].output)
+        counters.publishesSent &+= 1
+        markDirty(c)
+    }
+
+    /// The first message of the queue left it without being sent.
+    private mutating func recordDropped(_ entry: QueuedMessage, _ s: UInt32) {
+        guard journal.isRecording, entry.qos != .atMostOnce, !sessions[s].isTransient else { return }
+        journal.record(.dropped(SessionID(sessions.key(at: s))))
+    }
+
+    /// Sends again what a connection before this one left open. [MQTT-4.4.0-1]
+    private mutating func resend(
+        _ resend: InFlightWindow<InFlightMessage>.Resend, _ s: UInt32, _ c: UInt32,
+        _ now: MonotonicTime
+    ) {
+        switch resend {
+        case .release(let packetID):
+            sendAcknowledgement(c, .pubRel, packetID)
+        case .publish(let packetID):
+            guard let entry = sessions[s].window.payload(of: packetID), let message = entry.message
+            else { preconditionFailure("a persistent session keeps what it has in flight") }
+            let head = PublishHead(
+                qos: entry.qos, retain: entry.retain, duplicate: true, packetID: packetID,
+                isVersion5: connections[c].isVersion5,
+                remainingExpiry: message.remainingExpiry(at: now) ?? 0)
+            guard head.packetSize(message.view) <= connections[c].maximumPacketSize else {
+                counters.droppedTooLarge += 1
+                _ = sessions[s].window.complete(packetID)
+                return
+            }
+            let body = message.body
+            head.encode(message.view, in: body.span, into: &connections[c].output)
+            counters.publishesSent &+= 1
+            markDirty(c)
+        }
+    }
+}

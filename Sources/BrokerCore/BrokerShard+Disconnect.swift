@@ -1,0 +1,96 @@
+import MQTT
+
+extension BrokerShard {
+    /// DISCONNECT from the client. [MQTT-3.14.4-1], [MQTT-3.14.4-3]
+    mutating func take(
+        _ disconnect: Disconnect, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let s = connections[c].session
+        if let wanted = disconnect.properties.uint32(.sessionExpiryInterval, in: source) {
+            if sessions[s].isTransient && wanted > 0 {
+                return fail(
+                    c, .protocolError, "3.14.2.2.2",
+                    "a session expiry that CONNECT had set to zero", now)
+            }
+            setExpiry(s, min(wanted, configuration.maximumSessionExpirySeconds ?? Session.never))
+        }
+        let cause: DisconnectCause =
+            disconnect.reasonCode == .normalDisconnection ? .byClient : .byClientWithWill
+        end(c, cause, now)
+    }
+
+    /// CONNECT is answered with an error, and the connection ends. [MQTT-3.2.2-7]
+    mutating func refuse(
+        _ c: UInt32, _ reason: ReasonCode, _ clause: String, _ detail: String,
+        _ now: MonotonicTime
+    ) {
+        counters.connectionsRefused += 1
+        var writer = PropertyWriter()
+        if connections[c].isVersion5 { writer.add(.reasonString, string: detail) }
+        sendConnAck(c, sessionPresent: false, reason, writer)
+        end(c, .fault(reason, clause: clause, detail: detail), now)
+    }
+
+    /// A connected client is thrown out for what it sent. [MQTT-4.13.2-1]
+    mutating func fail(
+        _ c: UInt32, _ reason: ReasonCode, _ clause: String, _ detail: String,
+        _ now: MonotonicTime
+    ) {
+        sendDisconnect(c, reason, detail)
+        end(c, .fault(reason, clause: clause, detail: detail), now)
+    }
+
+    /// Ends a connection: its session is left alone or ends too, its will is published or waits.
+    ///
+    /// What is in its output leaves; nothing is taken from it any more.
+    mutating func end(
+        _ c: UInt32, _ cause: DisconnectCause, _ now: MonotonicTime, keepsSession: Bool = false
+    ) {
+        guard connections[c].phase != .closing else { return }
+        let wasConnected = connections[c].phase == .connected
+        connections[c].phase = .closing
+        connections[c].deadline = .distantFuture
+        connections[c].input.removeAll()
+        let id = ConnectionID(connections.key(at: c))
+        act(.close(id))
+        guard wasConnected else {
+            return log(.refused(id, clientID: [], cause))
+        }
+        let s = connections[c].session
+        log(
+            .disconnected(
+                id, clientID: sessions[s].clientID, cause,
+                droppedMessages: connections[c].droppedMessages))
+        connections[c].session = Connection.noSession
+        sessions[s].connection = Session.noConnection
+        settleWill(s, cause, now)
+        if !keepsSession { settleSession(s, now) }
+    }
+
+    /// The connection of a session has ended: its will is published now, later or never.
+    private mutating func settleWill(_ s: UInt32, _ cause: DisconnectCause, _ now: MonotonicTime) {
+        guard cause.publishesWill else {
+            sessions[s].will = nil
+            return
+        }
+        if sessions[s].willDelaySeconds == 0 || sessions[s].isTransient && cause != .takenOver {
+            publishWill(s, now)
+        } else if sessions[s].will != nil {
+            sessions[s].willDue = now + .seconds(Int(sessions[s].willDelaySeconds))
+        }
+    }
+
+    /// The connection of a session has ended: the session ends with it, or its time begins to run.
+    private mutating func settleSession(_ s: UInt32, _ now: MonotonicTime) {
+        if sessions[s].isTransient { return endSession(s, now) }
+        if sessions[s].expirySeconds != Session.never {
+            sessions[s].expiresAt = now + .seconds(Int(sessions[s].expirySeconds))
+        }
+        scheduleSession(s)
+    }
+
+    func clientID(_ c: UInt32) -> [UInt8] {
+        let s = connections[c].session
+        return s == Connection.noSession ? [] : sessions[s].clientID
+    }
+}

@@ -1,0 +1,42 @@
+import MQTT
+
+extension BrokerShard {
+    /// Traps when the shard contradicts itself; for tests and the simulation.
+    public func checkInvariants() {
+        connections.checkInvariants()
+        sessions.checkInvariants()
+        deadlines.checkInvariants()
+        subscriptions.checkInvariants()
+        retained.checkInvariants()
+        precondition(sessionsByClientID.count == sessions.count, "a session without a name")
+        for s in 0..<sessions.slotCount where sessions.isOccupied(s) { checkSession(s) }
+        for c in 0..<connections.slotCount where connections.isOccupied(c) {
+            let s = connections[c].session
+            precondition(
+                (connections[c].phase == .connected) == (s != Connection.noSession),
+                "a connected client has a session, others have none")
+            if s != Connection.noSession {
+                precondition(sessions[s].connection == c, "session and connection disagree")
+            }
+            precondition(connections[c].releasedCount >= 0)
+        }
+    }
+
+    private func checkSession(_ s: UInt32) {
+        sessions[s].window.checkInvariants()
+        precondition(sessionsByClientID[sessions[s].clientID] == s, "misnamed session")
+        var bytes = 0
+        var atMostOnce = 0
+        for index in 0..<sessions[s].queue.count {
+            let entry = sessions[s].queue[index]
+            bytes += entry.message.cost
+            if entry.qos == .atMostOnce { atMostOnce += 1 }
+        }
+        precondition(bytes == sessions[s].queuedBytes, "queued bytes are miscounted")
+        precondition(atMostOnce == sessions[s].queuedAtMostOnce, "QoS 0 is miscounted")
+        precondition(bytes <= configuration.limits.queueBytes, "the queue is too large")
+        precondition(
+            sessions[s].isConnected || !sessions[s].isTransient,
+            "a transient session outlived its connection")
+    }
+}

@@ -1,0 +1,127 @@
+import MQTT
+
+/// Appending the server's packets to a connection's output.
+extension BrokerShard {
+    /// CONNACK; 3.x clients get the return code that comes nearest to the reason.
+    mutating func sendConnAck(
+        _ c: UInt32, sessionPresent: Bool, _ reason: ReasonCode, _ properties: PropertyWriter
+    ) {
+        let version = connections[c].version
+        // A reason that 3.x has no code for is not answered: the connection only closes.
+        guard let code = ConnAck.returnCode(for: reason, version: version) else { return }
+        let packet = ConnAck(
+            sessionPresent: sessionPresent, reasonCode: ReasonCode(rawValue: code),
+            properties: properties.properties)
+        packet.encode(
+            from: properties.bytes.span, version: version, into: &connections[c].output)
+        markDirty(c)
+    }
+
+    /// DISCONNECT, which only 5.0 servers send.
+    mutating func sendDisconnect(_ c: UInt32, _ reason: ReasonCode, _ detail: String) {
+        guard connections[c].isVersion5, connections[c].phase == .connected else { return }
+        var writer = PropertyWriter()
+        // [MQTT-3.14.2-3]: no reason string that makes the packet too large for the client.
+        if !detail.isEmpty && detail.utf8.count + 16 <= connections[c].maximumPacketSize {
+            writer.add(.reasonString, string: detail)
+        }
+        let packet = Disconnect(reasonCode: reason, properties: writer.properties)
+        packet.encode(from: writer.bytes.span, version: .v5_0, into: &connections[c].output)
+        markDirty(c)
+    }
+
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP.
+    @inline(__always)
+    mutating func sendAcknowledgement(
+        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode = .success
+    ) {
+        promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
+        let flags: UInt8 = kind == .pubRel ? 2 : 0
+        connections[c].output.append(kind.rawValue << 4 | flags)
+        if reason == .success || !connections[c].isVersion5 {
+            connections[c].output.append(2)
+            connections[c].output.append(bigEndian: packetID)
+        } else {
+            connections[c].output.append(3)
+            connections[c].output.append(bigEndian: packetID)
+            connections[c].output.append(reason.rawValue)
+        }
+        markDirty(c)
+    }
+
+    /// SUBACK or UNSUBACK with one code for each filter; with a reason string where it helps and is wanted.
+    mutating func sendCodes(
+        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ codes: [UInt8], detail: String
+    ) {
+        promise(c)
+        var writer = PropertyWriter()
+        if connections[c].isVersion5, connections[c].wantsProblemInformation, !detail.isEmpty,
+            detail.utf8.count + codes.count + 16 <= connections[c].maximumPacketSize
+        {
+            writer.add(.reasonString, string: detail)
+        }
+        var arena: [UInt8] = []
+        let properties = writer.append(to: &arena)
+        let range = ByteRange(arena.count..<(arena.count + codes.count))
+        arena.append(contentsOf: codes)
+        let version = connections[c].version
+        if kind == .subAck {
+            SubAck(packetID: packetID, properties: properties, reasonCodes: range)
+                .encode(from: arena.span, version: version, into: &connections[c].output)
+        } else {
+            UnsubAck(packetID: packetID, properties: properties, reasonCodes: range)
+                .encode(from: arena.span, version: version, into: &connections[c].output)
+        }
+        markDirty(c)
+    }
+}
+
+/// A PUBLISH on its way out: what differs from client to client.
+struct PublishHead {
+    var qos: QoS
+    var retain: Bool
+    var duplicate = false
+    /// 0 at QoS 0.
+    var packetID: UInt16 = 0
+    var isVersion5: Bool
+    /// What remains of the Message Expiry Interval, in seconds.
+    var remainingExpiry: UInt32
+
+    /// Bytes behind the fixed header.
+    @inline(__always)
+    func bodySize(_ view: MessageView) -> Int {
+        var size = 2 + view.topic.count + view.payload.count
+        if qos != .atMostOnce { size += 2 }
+        if isVersion5 {
+            size += variableByteIntegerSize(view.properties.count) + view.properties.count
+        }
+        return size
+    }
+
+    @inline(__always)
+    func packetSize(_ view: MessageView) -> Int {
+        let body = bodySize(view)
+        return 1 + variableByteIntegerSize(body) + body
+    }
+
+    /// Writes the packet; the properties leave as they came, in their order [MQTT-3.3.2-17],
+    /// [MQTT-3.3.2-18], but for the expiry interval, which has become shorter [MQTT-3.3.2-6].
+    @inline(__always)
+    func encode(_ view: MessageView, in source: Span<UInt8>, into output: inout ByteBuffer) {
+        let publish = Publish(
+            duplicate: duplicate, qos: qos, retain: retain, topic: .empty,
+            packetID: qos == .atMostOnce ? nil : packetID, payload: .empty)
+        publish.encodeHead(
+            topic: source.extracting(view.topic.range),
+            properties: source.extracting(view.properties.range),
+            payloadCount: view.payload.count,
+            version: isVersion5 ? .v5_0 : .v3_1_1, into: &output)
+        if isVersion5 && view.expiryOffset != 0 {
+            // The properties are the last thing appended.
+            let offset = output.count - view.properties.upperBound + view.expiryOffset
+            output.patch(at: offset, bigEndian: UInt16(truncatingIfNeeded: remainingExpiry >> 16))
+            output.patch(at: offset + 2, bigEndian: UInt16(truncatingIfNeeded: remainingExpiry))
+        }
+        output.append(source.extracting(view.payload.range))
+    }
+}

@@ -1,0 +1,155 @@
+import MQTT
+
+extension BrokerShard {
+    /// PUBLISH from a client: whether it is taken, where it goes, and what is answered.
+    @inline(__always)
+    mutating func take(
+        _ publish: Publish, _ packet: ByteRange, _ source: Span<UInt8>, _ c: UInt32,
+        _ now: MonotonicTime
+    ) {
+        counters.publishesReceived &+= 1
+        if publish.properties.contains(.topicAlias) {
+            // The maximum that CONNACK announced is 0.
+            return fail(
+                c, .topicAliasInvalid, "MQTT-3.3.2-9", "topic aliases are not supported", now)
+        }
+        let topic = source.extracting(publish.topic.range)
+        if let fault = Self.topicFault(topic, configuration.limits.topics) {
+            return refuse(publish, .topicNameInvalid, fault, "the topic is not taken", c, now)
+        }
+        if Self.isServersTopic(topic) {
+            return refuse(
+                publish, .notAuthorized, "4.7.2", "the topic belongs to the server", c, now)
+        }
+        var delivery = Delivery(
+            view: MessageView(
+                topic: publish.topic, properties: publish.properties.region,
+                payload: publish.payload, qos: publish.qos, isRetained: publish.retain),
+            remainingExpiry: 0, now: now)
+        if publish.properties.contains(.messageExpiryInterval) {
+            noteExpiry(publish.properties, source, &delivery)
+        }
+        switch publish.qos {
+        case .atMostOnce:
+            delivery.packet = packet
+            delivery.packetIsVersion5 = connections[c].isVersion5
+            route(source, &delivery, from: connections[c].session)
+        case .atLeastOnce: takeAtLeastOnce(publish, source, &delivery, c)
+        case .exactlyOnce: takeExactlyOnce(publish, source, &delivery, c)
+        }
+    }
+
+    private mutating func takeAtLeastOnce(
+        _ publish: Publish, _ source: Span<UInt8>, _ delivery: inout Delivery, _ c: UInt32
+    ) {
+        guard let packetID = publish.packetID else { preconditionFailure("QoS 1 has one") }
+        if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
+        if let reason = retainFault(delivery.view, c) {
+            return sendAcknowledgement(c, .pubAck, packetID, reason)
+        }
+        let taken = route(source, &delivery, from: connections[c].session)
+        sendAcknowledgement(
+            c, .pubAck, packetID, taken == 0 ? .noMatchingSubscribers : .success)
+    }
+
+    /// QoS 2 is routed at PUBLISH, and its identifier kept until PUBREL: what comes again under it is
+    /// answered and not routed again. [MQTT-4.3.3-10], [MQTT-4.3.3-12]
+    private mutating func takeExactlyOnce(
+        _ publish: Publish, _ source: Span<UInt8>, _ delivery: inout Delivery, _ c: UInt32
+    ) {
+        guard let packetID = publish.packetID else { preconditionFailure("QoS 2 has one") }
+        let s = connections[c].session
+        if sessions[s].incoming.contains(packetID) {
+            counters.duplicatesReceived += 1
+            return sendAcknowledgement(c, .pubRec, packetID)
+        }
+        if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
+        if let reason = retainFault(delivery.view, c) {
+            return sendAcknowledgement(c, .pubRec, packetID, reason)
+        }
+        sessions[s].incoming.insert(packetID)
+        guard journal.isRecording && !sessions[s].isTransient else {
+            let taken = route(source, &delivery, from: s)
+            return sendAcknowledgement(
+                c, .pubRec, packetID, taken == 0 ? .noMatchingSubscribers : .success)
+        }
+        // Routed once the identifier is safe: until then a crash would have the client send it again,
+        // and nobody would know that it had been routed.
+        let message = delivery.shared(in: source)
+        journal.record(
+            .incoming(SessionID(sessions.key(at: s)), packetID: packetID, message))
+        heldMessages.append(
+            HeldMessage(turn: journal.current, publisher: s, message: message))
+        sendAcknowledgement(c, .pubRec, packetID)
+    }
+
+    /// Notes where the expiry interval stands and how long it is.
+    private func noteExpiry(
+        _ properties: Properties, _ source: Span<UInt8>, _ delivery: inout Delivery
+    ) {
+        var iterator = properties.makeIterator()
+        while let property = iterator.next(in: source) {
+            guard property.identifier == .messageExpiryInterval,
+                case .integer(let seconds) = property.value
+            else { continue }
+            delivery.view.expiryOffset = iterator.position - 4
+            delivery.view.expiryInterval = seconds
+            delivery.remainingExpiry = seconds
+        }
+    }
+
+    /// Whether a 5.0 client has sent more than Receive Maximum allows. [MQTT-3.3.4-7]
+    ///
+    /// Before 5.0 there is no such rule; packet identifiers are the limit.
+    private func exceedsReceiveMaximum(_ c: UInt32) -> Bool {
+        guard connections[c].isVersion5 else { return false }
+        let open = sessions[connections[c].session].incoming.count
+        return open + connections[c].heldAcknowledgements >= configuration.limits.receiveMaximum
+    }
+
+    private mutating func failForReceiveMaximum(_ c: UInt32, _ now: MonotonicTime) {
+        fail(
+            c, .receiveMaximumExceeded, "MQTT-3.3.4-8",
+            "more QoS 1 and 2 messages in flight than receive maximum allows", now)
+    }
+
+    /// A PUBLISH that is not taken: 5.0 clients are told, and stay where they can be told.
+    private mutating func refuse(
+        _ publish: Publish, _ reason: ReasonCode, _ clause: String, _ detail: String, _ c: UInt32,
+        _ now: MonotonicTime
+    ) {
+        counters.publishesRefused += 1
+        let isVersion5 = connections[c].isVersion5
+        if reason == .topicNameInvalid && (!isVersion5 || publish.qos == .atMostOnce) {
+            return fail(c, reason, clause, detail, now)
+        }
+        log(
+            .publishRefused(
+                ConnectionID(connections.key(at: c)), clientID: clientID(c), reason))
+        guard let packetID = publish.packetID else { return }
+        // Before 5.0 a refused message is acknowledged all the same. [MQTT-3.3.5-2] of 3.1.1
+        let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
+        if kind == .pubRec && !isVersion5 {
+            let s = connections[c].session
+            if !sessions[s].incoming.contains(packetID) { sessions[s].incoming.insert(packetID) }
+        }
+        sendAcknowledgement(c, kind, packetID, reason)
+    }
+
+    /// The clause that a topic name breaks; `nil` for none. The decoder has checked its characters.
+    static func topicFault(_ topic: Span<UInt8>, _ limits: TopicLimits) -> String? {
+        var levels = 1
+        for index in topic.indices where topic[index] == UInt8(ascii: "/") { levels &+= 1 }
+        if levels > limits.maximumLevels { return "limits.topic_levels" }
+        if topic.count > limits.maximumLength { return "limits.topic_length" }
+        return nil
+    }
+
+    /// Whether only the server may publish to it: `$SYS` and what is below it.
+    @inline(__always)
+    static func isServersTopic(_ topic: Span<UInt8>) -> Bool {
+        guard topic.count >= 4, topic[0] == UInt8(ascii: "$") else { return false }
+        return topic[1] == UInt8(ascii: "S") && topic[2] == UInt8(ascii: "Y")
+            && topic[3] == UInt8(ascii: "S") && (topic.count == 4 || topic[4] == UInt8(ascii: "/"))
+    }
+}

@@ -1,0 +1,91 @@
+import MQTT
+
+extension BrokerShard {
+    /// Decodes packets in place and does what each asks. Returns how many bytes were used; what is
+    /// left is a part of a packet, or waits with the CONNECT before it for a password check.
+    mutating func takePackets(_ bytes: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime) -> Int {
+        var offset = 0
+        while offset < bytes.count {
+            let decoded: DecodedPacket?
+            do throws(WireError) {
+                decoded = try connections[c].decoder.decode(bytes, from: offset)
+            } catch {
+                refuseBytes(error, bytes.extracting(offset..<bytes.count), c, now)
+                return bytes.count
+            }
+            guard let decoded else { break }
+            counters.packetsReceived &+= 1
+            if case .publish(let publish) = decoded.packet {
+                take(publish, ByteRange(offset..<decoded.end), bytes, c, now)
+            } else {
+                take(decoded.packet, bytes, c, now)
+            }
+            switch connections[c].phase {
+            case .connected: offset = decoded.end
+            case .closing: return bytes.count
+            // CONNECT stays where it is, to be taken again.
+            case .authenticating, .awaitingConnect, .authenticated: return offset
+            }
+        }
+        if offset > 0 || bytes.count >= Self.livelyRead { connections[c].lastReceived = now }
+        return offset
+    }
+
+    /// A read of so many bytes without the end of a packet shows a client that lives: a large packet on
+    /// a slow link may take longer than its keep-alive.
+    private static var livelyRead: Int { 1024 }
+
+    private mutating func take(
+        _ packet: Packet, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        switch packet {
+        case .connect(let connect): take(connect, source, c, now)
+        case .publish: preconditionFailure("taken before")
+        case .pubAck(let packet): takePubAck(packet, c, now)
+        case .pubRec(let packet): takePubRec(packet, c, now)
+        case .pubRel(let packet): takePubRel(packet, c)
+        case .pubComp(let packet): takePubComp(packet, c, now)
+        case .subscribe(let packet): take(packet, source, c, now)
+        case .unsubscribe(let packet): take(packet, source, c)
+        case .pingReq:
+            // [MQTT-3.12.4-1]
+            connections[c].output.append(PacketType.pingResp.rawValue << 4)
+            connections[c].output.append(0)
+            markDirty(c)
+        case .disconnect(let packet): take(packet, source, c, now)
+        case .auth:
+            // Enhanced authentication is not announced, so none can go on.
+            fail(c, .protocolError, "MQTT-4.12.0-6", "AUTH without an authentication method", now)
+        case .connAck, .subAck, .unsubAck, .pingResp:
+            fail(c, .protocolError, "2.1.2", "a packet that only a server sends", now)
+        }
+    }
+
+    /// Bytes that are no packet, or none that may come now. [MQTT-4.8.0-1], [MQTT-4.13.1-1]
+    private mutating func refuseBytes(
+        _ error: WireError, _ bytes: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let clause = error.clause.description
+        let detail = error.detail.description
+        guard connections[c].phase != .connected else {
+            return fail(c, error.reasonCode, clause, detail, now)
+        }
+        // A CONNECT that was not understood is answered in the version that it claims, if it does.
+        guard let level = Self.protocolLevel(of: bytes) else {
+            return end(c, .fault(error.reasonCode, clause: clause, detail: detail), now)
+        }
+        connections[c].decoder.version = level >= 5 && level < 0x80 ? .v5_0 : .v3_1_1
+        refuse(c, error.reasonCode, clause, detail, now)
+    }
+
+    /// The protocol level of a CONNECT, if the bytes hold one.
+    private static func protocolLevel(of bytes: Span<UInt8>) -> UInt8? {
+        guard bytes.count > 1, bytes[0] == PacketType.connect.rawValue << 4 else { return nil }
+        var index = 1
+        while index < min(bytes.count, 4), bytes[index] & 0x80 != 0 { index += 1 }
+        index += 1
+        guard index + 1 < bytes.count else { return nil }
+        index += 2 + (Int(bytes[index]) << 8 | Int(bytes[index + 1]))
+        return index < bytes.count ? bytes[index] : nil
+    }
+}

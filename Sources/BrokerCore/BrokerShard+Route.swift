@@ -1,0 +1,151 @@
+import MQTT
+
+/// How a subscription was made: the options byte of SUBSCRIBE, as the tree keeps it.
+struct SubscriptionBits {
+    var rawValue: UInt32
+
+    init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    init(_ options: SubscriptionOptions, isBridge: Bool) {
+        rawValue = UInt32(options.qos.rawValue)
+        // A bridge wants back neither its own messages nor the loss of their RETAIN flag.
+        if options.noLocal || isBridge { rawValue |= 4 }
+        if options.retainAsPublished || isBridge { rawValue |= 8 }
+    }
+
+    @inline(__always) var qosBits: UInt8 { UInt8(truncatingIfNeeded: rawValue & 3) }
+    @inline(__always) var noLocal: Bool { rawValue & 4 != 0 }
+    @inline(__always) var retainAsPublished: Bool { rawValue & 8 != 0 }
+}
+
+/// A message on its way to the sessions that asked for it: what it is, and what of it exists already.
+struct Delivery {
+    var view: MessageView
+    /// The whole packet where it can leave as it came but for its first byte: QoS 0 to QoS 0, same version.
+    var packet: ByteRange?
+    var packetIsVersion5 = false
+    /// The counted object, once something needs it.
+    var message: Message?
+    /// What remains of the expiry interval now.
+    var remainingExpiry: UInt32
+    var now: MonotonicTime
+
+    /// The object that sessions and the retained messages share; made at its first use.
+    @inline(__always)
+    mutating func shared(in source: Span<UInt8>) -> Message {
+        if let message { return message }
+        let made = Message(view, in: source, at: now)
+        message = made
+        return made
+    }
+}
+
+extension BrokerShard {
+    /// Routes a message of this shard's: to the other shards, then here. Returns how many sessions took it.
+    @inline(__always)
+    @discardableResult
+    mutating func route(
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
+    ) -> Int {
+        if position.count > 1 {
+            outbox.append(.published(delivery.shared(in: source)))
+        }
+        return routeHere(source, &delivery, from: publisher)
+    }
+
+    /// Routes a message that exists as an object already: a will, or what was held for a commit.
+    mutating func route(_ message: Message, from publisher: UInt32, _ now: MonotonicTime) {
+        if position.count > 1 { outbox.append(.published(message)) }
+        routeHere(message, from: publisher, now)
+    }
+
+    mutating func routeHere(_ message: Message, from publisher: UInt32, _ now: MonotonicTime) {
+        guard !message.isExpired(at: now) else {
+            counters.droppedExpired += 1
+            return
+        }
+        var delivery = Delivery(
+            view: message.view, message: message,
+            remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
+        let body = message.body
+        _ = routeHere(body.span, &delivery, from: publisher)
+    }
+
+    @inline(__always)
+    private mutating func routeHere(
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
+    ) -> Int {
+        if delivery.view.isRetained { retain(source, &delivery) }
+        var found = MatchBuffer()
+        swap(&found, &matches)
+        subscriptions.match(source.extracting(delivery.view.topic.range), into: &found)
+        let taken =
+            found.mayOverlap
+            ? deliverFolded(found, source, &delivery, from: publisher)
+            : deliverEach(found, source, &delivery, from: publisher)
+        swap(&found, &matches)
+        return taken
+    }
+
+    /// One subscription for each session.
+    @inline(__always)
+    private mutating func deliverEach(
+        _ found: borrowing MatchBuffer, _ source: Span<UInt8>, _ delivery: inout Delivery,
+        from publisher: UInt32
+    ) -> Int {
+        var taken = 0
+        for index in found.matches.indices {
+            let match = found.matches[index]
+            let bits = SubscriptionBits(rawValue: match.options)
+            // [MQTT-3.8.3-3]
+            if bits.noLocal && match.subscriber == publisher { continue }
+            taken += 1
+            deliver(
+                to: match.subscriber, qosBits: bits.qosBits,
+                retain: bits.retainAsPublished && delivery.view.isRetained, source, &delivery)
+        }
+        return taken
+    }
+
+    /// Several filters of one session may match: it gets one copy, at the highest QoS. [MQTT-3.3.4-2]
+    private mutating func deliverFolded(
+        _ found: borrowing MatchBuffer, _ source: Span<UInt8>, _ delivery: inout Delivery,
+        from publisher: UInt32
+    ) -> Int {
+        var taken = 0
+        var index = 0
+        while index < found.matches.count {
+            let subscriber = found.matches[index].subscriber
+            var isWanted = false
+            var qosBits: UInt8 = 0
+            var retainAsPublished = false
+            while index < found.matches.count && found.matches[index].subscriber == subscriber {
+                let bits = SubscriptionBits(rawValue: found.matches[index].options)
+                index += 1
+                if bits.noLocal && subscriber == publisher { continue }
+                isWanted = true
+                qosBits = max(qosBits, bits.qosBits)
+                retainAsPublished = retainAsPublished || bits.retainAsPublished
+            }
+            guard isWanted else { continue }
+            taken += 1
+            deliver(
+                to: subscriber, qosBits: qosBits,
+                retain: retainAsPublished && delivery.view.isRetained, source, &delivery)
+        }
+        return taken
+    }
+
+    @inline(__always)
+    private mutating func deliver(
+        to s: UInt32, qosBits: UInt8, retain: Bool, _ source: Span<UInt8>,
+        _ delivery: inout Delivery
+    ) {
+        let qos = QoS(rawValue: min(delivery.view.qos.rawValue, qosBits)) ?? .atMostOnce
+        if qos == .atMostOnce {
+            deliverAtMostOnce(to: s, retain: retain, source, &delivery)
+        } else {
+            deliverReliably(to: s, qos, retain: retain, source, &delivery)
+        }
+    }
+}

@@ -1,0 +1,133 @@
+import MQTT
+
+extension BrokerShard {
+    /// SUBSCRIBE: each filter is taken or refused for itself. [MQTT-3.8.4-1] to [MQTT-3.8.4-7]
+    mutating func take(
+        _ subscribe: Subscribe, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let s = connections[c].session
+        var codes: [UInt8] = []
+        codes.reserveCapacity(subscribe.filterCount)
+        var wanted: [(filter: TopicFilter, qos: QoS)] = []
+        var detail = ""
+        let hasIdentifier = subscribe.properties.contains(.subscriptionIdentifier)
+        var requests = subscribe.makeIterator()
+        while let request = requests.next(in: source) {
+            let result = take(request, source, hasIdentifier: hasIdentifier, c)
+            codes.append(code(result.reason, c))
+            if result.reason.isError {
+                detail = result.detail
+                log(
+                    .subscriptionRefused(
+                        ConnectionID(connections.key(at: c)), clientID: clientID(c),
+                        result.reason))
+            } else if let filter = result.sendsRetained {
+                wanted.append((filter, request.options.qos))
+            }
+        }
+        sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail)
+        for (filter, qos) in wanted { sendRetained(filter, qos, to: s, now) }
+    }
+
+    private struct SubscriptionResult {
+        var reason: ReasonCode
+        var detail = ""
+        /// The filter, if its retained messages are to be sent.
+        var sendsRetained: TopicFilter?
+    }
+
+    private mutating func take(
+        _ request: SubscriptionRequest, _ source: Span<UInt8>, hasIdentifier: Bool, _ c: UInt32
+    ) -> SubscriptionResult {
+        let isVersion5 = connections[c].isVersion5
+        if hasIdentifier {
+            return SubscriptionResult(
+                reason: .subscriptionIdentifiersNotSupported,
+                detail: "subscription identifiers are not supported")
+        }
+        let filter: TopicFilter
+        do throws(TopicError) {
+            filter = try TopicFilter(
+                validating: source.extracting(request.filter.range),
+                limits: configuration.limits.topics,
+                sharedSubscriptions: isVersion5 || configuration.sharedSubscriptionsBefore5)
+        } catch {
+            return SubscriptionResult(reason: .topicFilterInvalid, detail: error.detail)
+        }
+        if filter.isShared {
+            return SubscriptionResult(
+                reason: .sharedSubscriptionsNotSupported,
+                detail: "shared subscriptions are not supported")
+        }
+        return subscribe(filter, request.options, c)
+    }
+
+    private mutating func subscribe(
+        _ filter: TopicFilter, _ options: SubscriptionOptions, _ c: UInt32
+    ) -> SubscriptionResult {
+        let s = connections[c].session
+        let isKnown = subscriptions.options(filter, subscriber: s) != nil
+        let bits = SubscriptionBits(options, isBridge: connections[c].isBridge)
+        guard
+            isKnown
+                || subscriptions.filterCount(of: s) < configuration.limits.subscriptions,
+            subscriptions.insert(filter, subscriber: s, options: bits.rawValue) != .refused
+        else {
+            return SubscriptionResult(
+                reason: .quotaExceeded, detail: "the client holds too many subscriptions")
+        }
+        if !sessions[s].isTransient {
+            let id = SessionID(sessions.key(at: s))
+            journal.record(.subscribed(id, filter: filter.bytes, options: options))
+        }
+        // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
+        let sends =
+            switch options.retainHandling {
+            case .sendAtSubscribe: true
+            case .sendIfNew: !isKnown
+            case .doNotSend: false
+            }
+        return SubscriptionResult(
+            reason: ReasonCode(rawValue: options.qos.rawValue),
+            sendsRetained: sends ? filter : nil)
+    }
+
+    /// Before 5.0 there is one code for "refused". [MQTT-3.9.3-2] of 3.1.1
+    private func code(_ reason: ReasonCode, _ c: UInt32) -> UInt8 {
+        reason.isError && !connections[c].isVersion5 ? 0x80 : reason.rawValue
+    }
+
+    /// UNSUBSCRIBE. [MQTT-3.10.4-1] to [MQTT-3.10.4-6]
+    mutating func take(_ unsubscribe: Unsubscribe, _ source: Span<UInt8>, _ c: UInt32) {
+        let s = connections[c].session
+        var codes: [UInt8] = []
+        var filters = unsubscribe.makeIterator()
+        while let range = filters.next(in: source) {
+            codes.append(removeSubscription(source.extracting(range.range), s, c).rawValue)
+        }
+        sendCodes(c, .unsubAck, unsubscribe.packetID, codes, detail: "")
+    }
+
+    private mutating func removeSubscription(
+        _ bytes: Span<UInt8>, _ s: UInt32, _ c: UInt32
+    ) -> ReasonCode {
+        let filter: TopicFilter
+        do throws(TopicError) {
+            filter = try TopicFilter(
+                validating: bytes, limits: configuration.limits.topics,
+                sharedSubscriptions: connections[c].isVersion5
+                    || configuration.sharedSubscriptionsBefore5)
+        } catch {
+            return .topicFilterInvalid
+        }
+        // The tree knows a shared filter by what is behind its group, which nobody holds here.
+        guard !filter.isShared, subscriptions.remove(filter, subscriber: s) else {
+            return .noSubscriptionExisted
+        }
+        if !sessions[s].isTransient {
+            let id = SessionID(sessions.key(at: s))
+            journal.record(.unsubscribed(id, filter: filter.bytes))
+        }
+        return .success
+    }
+}

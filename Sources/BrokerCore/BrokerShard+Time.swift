@@ -1,0 +1,97 @@
+import MQTT
+
+extension BrokerShard {
+    /// When `advance(to:)` has something to do; `nil` when it never has.
+    public var nextDeadline: MonotonicTime? { deadlines.earliest }
+
+    /// Does what is due at `now`: connections that are silent, wills, sessions that expire.
+    public mutating func advance(to now: MonotonicTime) {
+        while let due = deadlines.popDue(at: now) {
+            switch due.subject {
+            case .connection:
+                let key = Slab<Connection>.Key(index: due.index, generation: due.generation)
+                guard connections.contains(key), connections[due.index].deadline == due.time
+                else { continue }
+                connections[due.index].deadline = .distantFuture
+                connectionIsDue(due.index, now)
+            case .session:
+                let key = Slab<Session>.Key(index: due.index, generation: due.generation)
+                guard sessions.contains(key), sessions[due.index].deadline == due.time
+                else { continue }
+                sessions[due.index].deadline = .distantFuture
+                sessionIsDue(due.index, now)
+            }
+        }
+    }
+
+    private mutating func connectionIsDue(_ c: UInt32, _ now: MonotonicTime) {
+        switch connections[c].phase {
+        case .awaitingConnect, .authenticating, .authenticated:
+            end(c, .noConnectInTime, now)
+        case .connected:
+            guard let deadline = keepAliveDeadline(c) else { return }
+            guard deadline <= now else { return setConnectionDeadline(c, deadline) }
+            // [MQTT-3.1.2-22]
+            sendDisconnect(c, .keepAliveTimeout, "")
+            end(c, .keepAliveTimeout, now)
+        case .closing: break
+        }
+    }
+
+    func keepAliveDeadline(_ c: UInt32) -> MonotonicTime? {
+        KeepAlive.serverDeadline(
+            keepAliveSeconds: connections[c].keepAliveSeconds,
+            lastReceived: connections[c].lastReceived)
+    }
+
+    private mutating func sessionIsDue(_ s: UInt32, _ now: MonotonicTime) {
+        if sessions[s].willDue <= now { publishWill(s, now) }
+        guard sessions[s].expiresAt <= now else { return scheduleSession(s) }
+        counters.sessionsExpired += 1
+        log(
+            .sessionExpired(
+                clientID: sessions[s].clientID,
+                droppedMessages: UInt64(sessions[s].pendingMessages)))
+        endSession(s, now)
+    }
+
+    mutating func setConnectionDeadline(_ c: UInt32, _ time: MonotonicTime) {
+        connections[c].deadline = time
+        let key = connections.key(at: c)
+        addDeadline(time, .connection, key.index, key.generation)
+    }
+
+    /// Notes the session's next deadline: its will or its end.
+    mutating func scheduleSession(_ s: UInt32) {
+        let time = min(sessions[s].willDue, sessions[s].expiresAt)
+        guard time != sessions[s].deadline else { return }
+        sessions[s].deadline = time
+        let key = sessions.key(at: s)
+        if time < .distantFuture { addDeadline(time, .session, key.index, key.generation) }
+    }
+
+    private mutating func addDeadline(
+        _ time: MonotonicTime, _ subject: DeadlineSubject, _ index: UInt32, _ generation: UInt32
+    ) {
+        deadlines.add(
+            Deadlines.Entry(time: time, index: index, generation: generation, subject: subject))
+        if deadlines.count > 64 + 2 * (connections.count + sessions.count) { forgetStaleDeadlines() }
+    }
+
+    /// A storm of reconnects leaves deadlines of connections that are gone.
+    private mutating func forgetStaleDeadlines() {
+        var heap = Deadlines()
+        swap(&heap, &deadlines)
+        heap.keep { entry in
+            switch entry.subject {
+            case .connection:
+                let key = Slab<Connection>.Key(index: entry.index, generation: entry.generation)
+                return connections.contains(key) && connections[entry.index].deadline == entry.time
+            case .session:
+                let key = Slab<Session>.Key(index: entry.index, generation: entry.generation)
+                return sessions.contains(key) && sessions[entry.index].deadline == entry.time
+            }
+        }
+        swap(&heap, &deadlines)
+    }
+}

@@ -1,0 +1,260 @@
+import MQTT
+
+/// The broker without sockets, clock or randomness: bytes and the time come in, bytes and actions go out.
+///
+/// A shard holds the sessions whose client identifiers hash to it, with their connections and
+/// subscriptions, and its own copy of the retained messages. It shares nothing with other shards;
+/// values cross (`ShardValue`). After each turn of the event loop the shell takes what it left:
+/// `endTurn`, `nextAction`, `nextDirty` and `flush`.
+public struct BrokerShard: ~Copyable {
+    public let configuration: BrokerConfiguration
+    /// Which shard this is, and of how many.
+    public let position: ShardPosition
+    public internal(set) var counters = BrokerCounters()
+
+    var connections = Slab<Connection>()
+    var sessions = Slab<Session>()
+    var sessionsByClientID: [[UInt8]: UInt32] = [:]
+    var subscriptions: SubscriptionTree
+    var retained: RetainedTree<Message>
+    var deadlines = Deadlines()
+    var journal: Journal
+    /// QoS 2 messages that are routed once their turn is committed.
+    var heldMessages = RingQueue<HeldMessage>()
+    /// Connections that wait for a turn, each once for each gate.
+    var gated = RingQueue<GatedConnection>()
+    var matches = MatchBuffer()
+    var outbox: [ShardValue] = []
+    let wireLimits: WireLimits
+
+    private var actions = RingQueue<BrokerAction>()
+    private var dirty = RingQueue<UInt32>()
+
+    struct HeldMessage {
+        var turn: TurnNumber
+        var publisher: UInt32
+        var message: Message
+    }
+
+    struct GatedConnection {
+        var turn: TurnNumber
+        var connection: ConnectionID
+    }
+
+    /// An empty shard.
+    ///
+    /// - Parameter seed: secret and random, so that nobody can choose topics that collide.
+    public init(
+        configuration: BrokerConfiguration, seed: UInt64,
+        position: ShardPosition = .only
+    ) {
+        self.configuration = configuration
+        self.position = position
+        journal = Journal(durability: configuration.durability)
+        subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
+        retained = RetainedTree(seed: seed)
+        wireLimits = WireLimits(
+            maximumPacketSize: configuration.limits.packetBytes,
+            maximumProperties: configuration.limits.userProperties)
+    }
+
+    public var connectionCount: Int { connections.count }
+    public var sessionCount: Int { sessions.count }
+    public var subscriptionCount: Int { subscriptions.count }
+    public var retainedCount: Int { retained.count }
+}
+
+// MARK: - A connection's life, as the shell sees it
+
+extension BrokerShard {
+    /// A transport was accepted; `nil` when the shard has no room for it: close it.
+    ///
+    /// - Parameter nonce: random bits.
+    public mutating func opened(
+        rules: AccessRules, nonce: UInt64, at now: MonotonicTime
+    ) -> ConnectionID? {
+        guard connections.count < configuration.limits.connections else {
+            counters.connectionsRefused += 1
+            return nil
+        }
+        counters.connectionsOpened += 1
+        let key = connections.insert(
+            Connection(rules: rules, nonce: nonce, limits: wireLimits, now: now))
+        setConnectionDeadline(key.index, now + configuration.limits.timeToConnect)
+        return ConnectionID(key)
+    }
+
+    /// Bytes came. They are used in place; a part of a packet is kept.
+    public mutating func received(
+        _ bytes: Span<UInt8>, on id: ConnectionID, at now: MonotonicTime
+    ) {
+        guard connections.contains(id.key) else { return }
+        let c = id.index
+        counters.bytesReceived &+= UInt64(bytes.count)
+        switch connections[c].phase {
+        case .closing: return
+        case .authenticating:
+            // The shell was asked to stop reading; what was on its way is kept, one read at most.
+            connections[c].input.append(bytes)
+            return
+        case .awaitingConnect, .authenticated, .connected: break
+        }
+        if connections[c].input.isEmpty {
+            let used = takePackets(bytes, c, now)
+            if used < bytes.count && connections[c].phase != .closing {
+                connections[c].input.append(bytes.extracting(used..<bytes.count))
+            }
+        } else {
+            connections[c].input.append(bytes)
+            takeInput(c, now)
+        }
+    }
+
+    /// Decodes what lies in the connection's input, which is out of its place meanwhile.
+    mutating func takeInput(_ c: UInt32, _ now: MonotonicTime) {
+        var input = ByteBuffer()
+        swap(&input, &connections[c].input)
+        let used = input.withSpan { takePackets($0, c, now) }
+        guard connections[c].phase != .closing else { return }
+        input.consume(used)
+        if !input.isEmpty { swap(&input, &connections[c].input) }
+    }
+
+    /// What the check of a password said; goes on with the CONNECT that asked for it.
+    public mutating func authenticated(
+        _ id: ConnectionID, result: AuthenticationResult, at now: MonotonicTime
+    ) {
+        guard connections.contains(id.key) else { return }
+        let c = id.index
+        guard connections[c].phase == .authenticating else { return }
+        switch result {
+        case .accepted:
+            connections[c].phase = .authenticated
+            resumeReading(c)
+            takeInput(c, now)
+        case .wrong:
+            refuse(
+                c, .badUserNameOrPassword, "MQTT-3.1.4-2", "user name or password is wrong", now)
+        case .busy:
+            refuse(
+                c, .serverBusy, "limits.password_checks", "too many password checks are waiting",
+                now)
+        }
+    }
+
+    /// The transport is gone: the peer closed it, the network failed, or `close` was done.
+    public mutating func closed(
+        _ id: ConnectionID, _ cause: DisconnectCause = .connectionClosed, at now: MonotonicTime
+    ) {
+        guard connections.contains(id.key) else { return }
+        end(id.index, cause, now)
+        counters.connectionsClosed += 1
+        _ = connections.remove(id.index)
+    }
+
+    /// Tells all 5.0 clients that the server goes, and closes every connection.
+    public mutating func shutDown(at now: MonotonicTime) {
+        for c in 0..<connections.slotCount where connections.isOccupied(c) {
+            if connections[c].phase == .connected {
+                sendDisconnect(c, .serverShuttingDown, "")
+            }
+            end(c, .shuttingDown, now)
+        }
+    }
+}
+
+// MARK: - What a turn leaves to the shell
+
+extension BrokerShard {
+    /// The next thing to do, oldest first.
+    public mutating func nextAction() -> BrokerAction? { actions.popFirst() }
+
+    /// The next connection whose output has something new.
+    public mutating func nextDirty() -> ConnectionID? {
+        while let c = dirty.popFirst() {
+            guard connections.isOccupied(c), connections[c].isDirty else { continue }
+            connections[c].isDirty = false
+            return ConnectionID(connections.key(at: c))
+        }
+        return nil
+    }
+
+    /// Calls `send` with the bytes that may leave; it returns how many did. Returns how many remain of them.
+    public mutating func flush<Failure: Error>(
+        _ id: ConnectionID, at now: MonotonicTime,
+        _ send: (Span<UInt8>) throws(Failure) -> Int
+    ) throws(Failure) -> Int {
+        guard connections.contains(id.key) else { return 0 }
+        let c = id.index
+        let released = connections[c].releasedCount
+        guard released > 0 else { return 0 }
+        let wasFull = connections[c].output.count >= configuration.limits.outputBytes
+        let sent = try connections[c].output.withSpan { bytes throws(Failure) in
+            try send(bytes.extracting(0..<released))
+        }
+        connections[c].output.consume(sent)
+        connections[c].sentBytes += UInt64(sent)
+        counters.bytesSent &+= UInt64(sent)
+        if connections[c].output.isEmpty {
+            connections[c].output.releaseIfEmpty()
+            connections[c].isSlow = false
+        }
+        if wasFull && connections[c].output.count < configuration.limits.outputBytes {
+            pump(connections[c].session, now)
+        }
+        return released - sent
+    }
+
+    /// Closes the turn; `nil` when nothing in it must be made safe.
+    ///
+    /// What promises something stays in the outputs until `committed(_:)` names this turn.
+    public mutating func endTurn() -> Turn? { journal.endTurn() }
+
+    /// All changes up to and with `turn` are safe: what they hold back leaves, QoS 2 messages are routed.
+    public mutating func committed(_ turn: TurnNumber, at now: MonotonicTime) {
+        journal.committed(turn)
+        while let next = gated.first, next.turn <= turn {
+            _ = gated.popFirst()
+            guard connections.contains(next.connection.key) else { continue }
+            let c = next.connection.index
+            connections[c].gates.removeAll { $0.turn <= turn }
+            markDirty(c)
+        }
+        while let held = heldMessages.first, held.turn <= turn {
+            _ = heldMessages.popFirst()
+            route(held.message, from: held.publisher, now)
+        }
+    }
+
+    mutating func act(_ action: BrokerAction) { actions.append(action) }
+
+    mutating func log(_ event: BrokerEvent) { actions.append(.log(event)) }
+
+    @inline(__always)
+    mutating func markDirty(_ c: UInt32) {
+        if connections[c].isDirty { return }
+        connections[c].isDirty = true
+        dirty.append(c)
+    }
+
+    /// Call before appending bytes that promise what this turn changed.
+    @inline(__always)
+    mutating func promise(_ c: UInt32, acknowledgements: Int = 0) {
+        guard let turn = journal.pendingTurn else { return }
+        connections[c].hold(for: turn, acknowledgements: acknowledgements)
+        gated.append(
+            GatedConnection(turn: turn, connection: ConnectionID(connections.key(at: c))))
+    }
+
+    mutating func pauseReading(_ c: UInt32) {
+        guard !connections[c].isReadingPaused else { return }
+        connections[c].isReadingPaused = true
+        act(.pauseReading(ConnectionID(connections.key(at: c))))
+    }
+
+    mutating func resumeReading(_ c: UInt32) {
+        guard connections[c].isReadingPaused else { return }
+        connections[c].isReadingPaused = false
+        act(.resumeReading(ConnectionID(connections.key(at: c))))
+    }
+}

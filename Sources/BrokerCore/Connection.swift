@@ -1,0 +1,86 @@
+import MQTT
+
+/// One network connection, from its start to its end.
+struct Connection: ~Copyable {
+    enum Phase: UInt8 {
+        case awaitingConnect
+        /// CONNECT lies in `input` while its password is checked.
+        case authenticating
+        /// The password was right; CONNECT is taken from `input` again.
+        case authenticated
+        case connected
+        /// What is in `output` leaves; nothing is taken any more.
+        case closing
+    }
+
+    /// Bytes from `start` on wait until `turn` is committed.
+    struct Gate {
+        var turn: TurnNumber
+        /// Counted from the connection's first byte out.
+        var start: UInt64
+        /// PUBACKs behind it: QoS 1 messages of the client that are not acknowledged yet.
+        var acknowledgements: Int
+    }
+
+    static let noSession = UInt32.max
+
+    let rules: AccessRules
+    /// Random bits from the shell, for an assigned client identifier.
+    let nonce: UInt64
+    var phase = Phase.awaitingConnect
+    var decoder: PacketDecoder
+    /// Reason strings and user properties may be sent with anything. [MQTT-3.1.2-29]
+    var wantsProblemInformation = true
+    var isBridge = false
+    var isDirty = false
+    var isReadingPaused = false
+    /// A full output dropped a message since it was last empty.
+    var isSlow = false
+    var keepAliveSeconds: UInt16 = 0
+    /// How many QoS 1 and 2 messages may await the client's acknowledgement.
+    var sendQuota = 0
+    /// The client's Maximum Packet Size.
+    var maximumPacketSize = WireLimits.largestPacketSize
+    var session = Connection.noSession
+    var lastReceived: MonotonicTime
+    /// The deadline in the shard's heap that counts.
+    var deadline = MonotonicTime.distantFuture
+    /// A part of a packet; the whole CONNECT, and what follows, while a password is checked.
+    var input = ByteBuffer()
+    var output = ByteBuffer()
+    /// Bytes that have left.
+    var sentBytes: UInt64 = 0
+    var gates: [Gate] = []
+    var droppedMessages: UInt64 = 0
+
+    init(rules: AccessRules, nonce: UInt64, limits: WireLimits, now: MonotonicTime) {
+        decoder = PacketDecoder(receiver: .server, limits: limits, awaitsConnect: true)
+        self.rules = rules
+        self.nonce = nonce
+        lastReceived = now
+    }
+
+    var version: ProtocolVersion { decoder.version }
+    var isVersion5: Bool { decoder.version == .v5_0 }
+
+    /// How many bytes of the output may leave now.
+    var releasedCount: Int {
+        guard let gate = gates.first else { return output.count }
+        return Int(gate.start - sentBytes)
+    }
+
+    /// QoS 1 messages of the client whose PUBACK has not been released.
+    var heldAcknowledgements: Int { gates.reduce(0) { $0 + $1.acknowledgements } }
+
+    /// Holds what is appended next back until `turn` is committed.
+    mutating func hold(for turn: TurnNumber, acknowledgements: Int) {
+        if let last = gates.indices.last, gates[last].turn == turn {
+            gates[last].acknowledgements += acknowledgements
+        } else {
+            gates.append(
+                Gate(
+                    turn: turn, start: sentBytes + UInt64(output.count),
+                    acknowledgements: acknowledgements))
+        }
+    }
+}

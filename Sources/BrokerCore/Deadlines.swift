@@ -1,0 +1,73 @@
+import MQTT
+
+/// What a deadline is about.
+enum DeadlineSubject: UInt8 {
+    case connection
+    case session
+}
+
+/// All deadlines of a shard in one binary heap, earliest first.
+///
+/// A deadline is never moved: its owner notes which one counts (`Connection.deadline`,
+/// `Session.deadline`), and one that comes up and is not the noted one is dropped. So a packet that arrives
+/// costs a store to memory and no work here.
+struct Deadlines {
+    struct Entry {
+        var time: MonotonicTime
+        var index: UInt32
+        var generation: UInt32
+        var subject: DeadlineSubject
+    }
+
+    private var heap: [Entry] = []
+
+    var count: Int { heap.count }
+    var earliest: MonotonicTime? { heap.first?.time }
+
+    mutating func add(_ entry: Entry) {
+        heap.append(entry)
+        var child = heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            if !(heap[child].time < heap[parent].time) { break }
+            heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    /// Takes the earliest entry that is due at `now`.
+    mutating func popDue(at now: MonotonicTime) -> Entry? {
+        guard let first = heap.first, first.time <= now else { return nil }
+        let last = heap.removeLast()
+        if !heap.isEmpty {
+            heap[0] = last
+            siftDown(from: 0)
+        }
+        return first
+    }
+
+    /// Forgets the entries that no longer count; called when they may outnumber those that do.
+    mutating func keep(where counts: (Entry) -> Bool) {
+        heap.removeAll { !counts($0) }
+        if heap.count < 2 { return }
+        for parent in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(from: parent) }
+    }
+
+    private mutating func siftDown(from start: Int) {
+        var parent = start
+        while true {
+            var child = 2 * parent + 1
+            if child >= heap.count { return }
+            if child + 1 < heap.count && heap[child + 1].time < heap[child].time { child += 1 }
+            if !(heap[child].time < heap[parent].time) { return }
+            heap.swapAt(child, parent)
+            parent = child
+        }
+    }
+
+    func checkInvariants() {
+        for child in heap.indices.dropFirst() {
+            precondition(!(heap[child].time < heap[(child - 1) / 2].time), "heap out of order")
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import MQTT
+
+/// A QoS 1 or 2 message that was sent and is not completed.
+struct InFlightMessage {
+    /// `nil` in a session that ends with its connection: there it is never sent again.
+    var message: Message?
+    var qos: QoS
+    var retain: Bool
+}
+
+/// A message that waits until the client takes it.
+struct QueuedMessage {
+    var message: Message
+    var qos: QoS
+    var retain: Bool
+}
+
+/// What is kept for a client identifier, connected or not. [MQTT-4.1.0-1]
+///
+/// Its subscriptions stand in the shard's tree, under the session's index.
+struct Session: ~Copyable {
+    static let noConnection = UInt32.max
+    /// The session expiry that means "never".
+    static let never = UInt32.max
+
+    /// Identifiers from the oldest message in flight to the newest: one that a client never
+    /// acknowledges stops its own session there, and costs no more memory than this.
+    static let maximumSpan = 8_192
+
+    let clientID: [UInt8]
+    /// The user whose password opened it; nobody else takes it over.
+    let owner: [UInt8]?
+    var connection = Session.noConnection
+    /// Seconds that it outlives its connection.
+    var expirySeconds: UInt32
+    /// Nothing of it is kept once its connection ends, so nothing of it is recorded either.
+    var isTransient: Bool { expirySeconds == 0 }
+
+    var window = InFlightWindow<InFlightMessage>(maximumSpan: Session.maximumSpan)
+    var queue = RingQueue<QueuedMessage>()
+    var queuedBytes = 0
+    /// QoS 0 messages in the queue: while there are any, later ones must not overtake them.
+    var queuedAtMostOnce = 0
+    /// QoS 2 messages that came in and were not released.
+    var incoming = PacketIDSet()
+
+    var will: Message?
+    var willDelaySeconds: UInt32 = 0
+    var willDue = MonotonicTime.distantFuture
+    var expiresAt = MonotonicTime.distantFuture
+    /// The deadline in the shard's heap that counts.
+    var deadline = MonotonicTime.distantFuture
+
+    var droppedMessages: UInt64 = 0
+    /// The queue dropped a message since it was last empty.
+    var isFull = false
+
+    /// It began as one that outlives its connection.
+    let isRecorded: Bool
+
+    init(clientID: [UInt8], owner: [UInt8]?, expirySeconds: UInt32) {
+        self.clientID = clientID
+        self.owner = owner
+        self.expirySeconds = expirySeconds
+        isRecorded = expirySeconds > 0
+    }
+
+    var isConnected: Bool { connection != Session.noConnection }
+
+    /// What waits for its client or for its acknowledgement.
+    var pendingMessages: Int { queue.count + window.count }
+}

@@ -1,0 +1,241 @@
+import MQTT
+import Testing
+
+@testable import BrokerCore
+
+@Suite struct ConnectTests {
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1, .v5_0])
+    func `every version connects and pings`(version: ProtocolVersion) throws {
+        let client = try #require(TestBroker().open(version))
+        client.connect("a")
+        client.send(.pingReq)
+        #expect(client.conversation() == ["connack 0x00", "pingresp"])
+    }
+
+    @Test func `CONNACK says what is not offered`() throws {
+        let client = try #require(TestBroker().open())
+        let answer = try #require(client.connect("a").received().first)
+        #expect(answer.uint16(.topicAliasMaximum) == 0)
+        #expect(answer.uint8(.subscriptionIdentifierAvailable) == 0)
+        #expect(answer.uint8(.sharedSubscriptionAvailable) == 0)
+        #expect(answer.uint16(.receiveMaximum) == 1_000)
+        #expect(answer.uint32(.maximumPacketSize) == 1_048_576)
+    }
+
+    @Test func `a first packet that is not CONNECT closes the connection unanswered`() throws {
+        // [MQTT-3.1.0-1]
+        let broker = TestBroker()
+        let client = try #require(broker.open())
+        client.publish("t", "x")
+        #expect(client.isClosed)
+        #expect(client.inbox.isEmpty)
+        #expect(broker.refusals.count == 1)
+    }
+
+    @Test func `a second CONNECT is a protocol error`() throws {
+        // [MQTT-3.1.0-2]
+        let client = TestBroker().client("a")
+        client.connect("a")
+        #expect(client.conversation() == ["disconnect 0x82"])
+        #expect(client.isClosed)
+    }
+
+    @Test func `a protocol version that is not known gets return code 1`() throws {
+        // [MQTT-3.1.2-2] of 3.1.1
+        let client = try #require(TestBroker().open(.v3_1_1))
+        client.send(bytes: [0x10, 12, 0, 4, 77, 81, 84, 84, 3, 2, 0, 0, 0, 0])
+        #expect(client.conversation() == ["connack 0x01"])
+        #expect(client.isClosed)
+    }
+
+    @Test func `a later version is answered as 5 would answer`() throws {
+        let client = try #require(TestBroker().open(.v5_0))
+        client.send(bytes: [0x10, 13, 0, 4, 77, 81, 84, 84, 6, 2, 0, 0, 0, 0, 0])
+        #expect(client.conversation() == ["connack 0x84"])
+    }
+
+    @Test func `a malformed 5 CONNECT is told so`() throws {
+        let client = try #require(TestBroker().open(.v5_0))
+        // The reserved connect flag is set. [MQTT-3.1.2-3]
+        client.send(bytes: [0x10, 14, 0, 4, 77, 81, 84, 84, 5, 3, 0, 0, 0, 0, 1, 97])
+        #expect(client.conversation() == ["connack 0x81"])
+        #expect(client.isClosed)
+    }
+
+    @Test func `an empty client identifier without a clean session is refused before 5`() throws {
+        // [MQTT-3.1.3-8] of 3.1.1
+        let client = try #require(TestBroker().open(.v3_1_1))
+        client.connect("", cleanStart: false)
+        #expect(client.conversation() == ["connack 0x02"])
+        #expect(client.isClosed)
+    }
+
+    @Test func `3_1 takes client identifiers of 1 to 23 characters`() throws {
+        for (name, answer) in [
+            ("", "connack 0x02"), (String(repeating: "x", count: 24), "connack 0x02"),
+            (String(repeating: "x", count: 23), "connack 0x00"),
+        ] {
+            let client = try #require(TestBroker().open(.v3_1))
+            client.connect(name)
+            #expect(client.conversation() == [answer])
+        }
+    }
+
+    @Test func `an empty client identifier is assigned and told to 5`() throws {
+        // [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.2.2-16]
+        let broker = TestBroker()
+        let first = try #require(broker.open()?.connect("").received().first)
+        let second = try #require(broker.open()?.connect("").received().first)
+        let names = [first, second].compactMap { $0.string(.assignedClientIdentifier) }
+        #expect(Set(names).count == 2)
+        let old = try #require(broker.open(.v3_1_1))
+        old.connect("")
+        #expect(old.conversation() == ["connack 0x00"])
+    }
+
+    @Test func `an authentication method is refused as bad`() throws {
+        let client = try #require(TestBroker().open())
+        client.connect("a") { $0.add(.authenticationMethod, string: "SCRAM-SHA-256") }
+        #expect(client.conversation() == ["connack 0x8c"])
+        #expect(client.isClosed)
+    }
+
+    @Test func `AUTH without a method is a protocol error`() throws {
+        let client = TestBroker().client("a")
+        client.send(.auth(Auth(reasonCode: .reAuthenticate)))
+        #expect(client.conversation() == ["disconnect 0x82"])
+    }
+
+    @Test func `no CONNECT in time closes the connection`() throws {
+        let broker = TestBroker()
+        let client = try #require(broker.open())
+        broker.sleep(.seconds(9))
+        // One byte a second does not help.
+        client.send(bytes: [0x10])
+        #expect(!client.isClosed)
+        broker.sleep(.seconds(1))
+        #expect(client.isClosed)
+        #expect(broker.refusals == [.noConnectInTime])
+    }
+
+    @Test func `silence of one and a half keep-alives closes the connection`() throws {
+        // [MQTT-3.1.2-22]
+        let broker = TestBroker()
+        let client = try #require(broker.open())
+        client.connect("a", keepAlive: 10)
+        broker.sleep(.seconds(14))
+        client.send(.pingReq)
+        broker.sleep(.seconds(14))
+        #expect(!client.isClosed)
+        broker.sleep(.seconds(1))
+        #expect(client.isClosed)
+        #expect(client.conversation() == ["connack 0x00", "pingresp", "disconnect 0x8d"])
+        #expect(broker.causes("a") == [.keepAliveTimeout])
+    }
+
+    @Test func `a part of a packet a second is silence`() throws {
+        let broker = TestBroker()
+        let client = try #require(broker.open())
+        client.connect("a", keepAlive: 2)
+        for byte: UInt8 in [0x30, 0x05, 0x00] {
+            broker.sleep(.seconds(1))
+            client.send(bytes: [byte])
+        }
+        #expect(client.isClosed)
+    }
+
+    @Test func `a keep-alive of 0 turns the time-out off`() throws {
+        // [MQTT-3.1.2-23]
+        let broker = TestBroker()
+        let client = broker.client("a")
+        broker.sleep(.seconds(1_000_000))
+        #expect(!client.isClosed)
+    }
+
+    @Test func `the server lowers the keep-alive where configured`() throws {
+        // [MQTT-3.2.2-21]
+        var configuration = BrokerConfiguration()
+        configuration.maximumKeepAliveSeconds = 60
+        let broker = TestBroker(configuration)
+        let client = try #require(broker.open())
+        let answer = try #require(client.connect("a", keepAlive: 0).received().first)
+        #expect(answer.uint16(.serverKeepAlive) == 60)
+        broker.sleep(.seconds(90))
+        #expect(client.isClosed)
+    }
+
+    @Test func `connections have a limit`() throws {
+        var configuration = BrokerConfiguration()
+        configuration.limits.connections = 2
+        let broker = TestBroker(configuration)
+        let first = try #require(broker.open())
+        _ = try #require(broker.open())
+        #expect(broker.open() == nil)
+        first.drop()
+        #expect(broker.open() != nil)
+    }
+
+    @Test func `sessions have a limit`() throws {
+        var configuration = BrokerConfiguration()
+        configuration.limits.sessions = 1
+        let broker = TestBroker(configuration)
+        _ = broker.client("a")
+        let other = try #require(broker.open())
+        other.connect("b")
+        #expect(other.conversation() == ["connack 0x97"])
+        // The one that is known may come again.
+        _ = broker.client("a")
+    }
+
+    @Test func `packets too large are refused from their fixed header alone`() throws {
+        // 3.2.2.3.6: Maximum Packet Size
+        var configuration = BrokerConfiguration()
+        configuration.limits.packetBytes = 100
+        let client = TestBroker(configuration).client("a")
+        client.send(bytes: [0x30, 0x80, 0x01])
+        #expect(client.conversation() == ["disconnect 0x95"])
+        #expect(client.isClosed)
+    }
+
+    @Test func `packets in single bytes are understood`() throws {
+        let broker = TestBroker()
+        let listener = broker.client("l").subscribed("t")
+        let client = try #require(broker.open())
+        let connect: [UInt8] = [0x10, 14, 0, 4, 77, 81, 84, 84, 5, 2, 0, 0, 0, 0, 1, 97]
+        let publish: [UInt8] = [0x30, 5, 0, 1, 116, 0, 120]
+        for byte in connect + publish + publish { client.send(bytes: [byte]) }
+        #expect(client.conversation() == ["connack 0x00"])
+        #expect(listener.conversation() == ["publish t=x q0", "publish t=x q0"])
+    }
+
+    @Test func `malformed bytes after CONNECT are answered in 5 and end in silence before`() throws {
+        // [MQTT-4.13.1-1]
+        let new = TestBroker().client("a")
+        new.send(bytes: [0x36, 5, 0, 1, 116, 0, 0])  // QoS 3
+        #expect(new.conversation() == ["disconnect 0x81"])
+        let old = TestBroker().client("a", .v3_1_1)
+        old.send(bytes: [0x36, 5, 0, 1, 116, 0, 0])
+        #expect(old.conversation().isEmpty)
+        #expect(old.isClosed)
+    }
+
+    @Test func `packets that only a server sends are a protocol error`() throws {
+        for bytes: [UInt8] in [[0xD0, 0], [0x20, 3, 0, 0, 0], [0x90, 4, 0, 1, 0, 0]] {
+            let client = TestBroker().client("a")
+            client.send(bytes: bytes)
+            #expect(client.isClosed)
+        }
+    }
+
+    @Test func `shutting down tells 5 and publishes no will`() throws {
+        let broker = TestBroker()
+        let new = broker.client("new", will: TestWill(topic: "w", payload: "gone"))
+        let old = broker.client("old", .v3_1_1).subscribed("w")
+        broker.shard.shutDown(at: broker.now)
+        broker.settle()
+        #expect(new.conversation() == ["disconnect 0x8b"])
+        #expect(old.conversation().isEmpty)
+        #expect(new.isClosed && old.isClosed)
+        #expect(broker.causes("new") == [.shuttingDown])
+    }
+}

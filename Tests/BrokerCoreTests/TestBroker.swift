@@ -1,0 +1,209 @@
+import MQTT
+
+@testable import BrokerCore
+
+/// A shard with a virtual clock and no sockets: bytes in, bytes out.
+final class TestBroker {
+    var shard: BrokerShard
+    var now = MonotonicTime(nanoseconds: 1_000_000_000)
+    var events: [BrokerEvent] = []
+    var passwordChecks: [(connection: ConnectionID, user: [UInt8], password: [UInt8])] = []
+    var turns: [Turn] = []
+    /// Commits each turn at once; false: `commit()` does.
+    var commitsAtOnce = true
+    /// Shards that share their values with this one.
+    var peers: [TestBroker] = []
+    private var clients: [ConnectionID: TestClient] = [:]
+    private var nonce: UInt64 = 1
+
+    init(
+        _ configuration: BrokerConfiguration = BrokerConfiguration(),
+        position: ShardPosition = .only
+    ) {
+        shard = BrokerShard(configuration: configuration, seed: 7, position: position)
+    }
+
+    static let open = AccessRules(allowsAnonymous: true, checksPasswords: false)
+
+    /// A transport without a CONNECT.
+    func open(
+        _ version: ProtocolVersion = .v5_0, rules: AccessRules = TestBroker.open
+    ) -> TestClient? {
+        nonce += 1
+        guard let id = shard.opened(rules: rules, nonce: nonce, at: now) else { return nil }
+        let client = TestClient(self, id, version)
+        clients[id] = client
+        return client
+    }
+
+    /// Does what the shell does at the end of each turn of its loop.
+    func settle() {
+        while let turn = shard.endTurn() {
+            turns.append(turn)
+            if commitsAtOnce { shard.committed(turn.number, at: now) }
+        }
+        let values = shard.takeOutbox()
+        for value in values {
+            for peer in peers {
+                peer.shard.receive(value, at: now)
+                peer.settle()
+            }
+        }
+        while let action = shard.nextAction() {
+            switch action {
+            case .close(let id): closing.append(id)
+            case .authenticate(let id, let user, let password):
+                passwordChecks.append((id, user, password))
+            case .pauseReading(let id): clients[id]?.isPaused = true
+            case .resumeReading(let id): clients[id]?.isPaused = false
+            case .log(let event): events.append(event)
+            }
+        }
+        while let id = shard.nextDirty() { flush(id) }
+        for id in closing {
+            flush(id)
+            clients[id]?.isClosed = true
+            clients[id] = nil
+            shard.closed(id, at: now)
+        }
+        closing = []
+        shard.checkInvariants()
+    }
+
+    private var closing: [ConnectionID] = []
+
+    func flush(_ id: ConnectionID) {
+        guard let client = clients[id], client.reads else { return }
+        let room = client.room
+        _ = shard.flush(id, at: now) { bytes in
+            let count = min(room, bytes.count)
+            client.inbox.append(contentsOf: Array(copying: bytes.extracting(0..<count)))
+            return count
+        }
+    }
+
+    /// Everything handed over so far is safe.
+    func commit() {
+        guard let last = turns.last else { return }
+        shard.committed(last.number, at: now)
+        settle()
+    }
+
+    func sleep(_ duration: Duration) {
+        let end = now + duration
+        while let next = shard.nextDeadline, next <= end {
+            now = max(now, next)
+            shard.advance(to: now)
+            settle()
+        }
+        now = end
+    }
+
+    /// What was logged about the end of a client's connections.
+    func causes(_ clientID: String) -> [DisconnectCause] {
+        events.compactMap { event in
+            if case .disconnected(_, let id, let cause, _) = event, id == Array(clientID.utf8) {
+                return cause
+            }
+            return nil
+        }
+    }
+
+    /// Why connections were refused.
+    var refusals: [DisconnectCause] {
+        events.compactMap { event in
+            if case .refused(_, _, let cause) = event { return cause }
+            return nil
+        }
+    }
+}
+
+/// A packet that a test client got, with the bytes it lies in.
+struct Received: CustomStringConvertible {
+    let packet: Packet
+    let bytes: [UInt8]
+
+    func text(_ range: ByteRange) -> String { String(decoding: bytes[range.range], as: UTF8.self) }
+
+    var publish: Publish? { if case .publish(let packet) = packet { packet } else { nil } }
+    var topic: String { publish.map { text($0.topic) } ?? "" }
+    var payload: String { publish.map { text($0.payload) } ?? "" }
+    var connAck: ConnAck? { if case .connAck(let packet) = packet { packet } else { nil } }
+    var disconnect: Disconnect? {
+        if case .disconnect(let packet) = packet { packet } else { nil }
+    }
+    var codes: [UInt8] {
+        switch packet {
+        case .subAck(let packet): Array(bytes[packet.reasonCodes.range])
+        case .unsubAck(let packet): Array(bytes[packet.reasonCodes.range])
+        default: []
+        }
+    }
+    var acknowledgement: Acknowledgement? {
+        switch packet {
+        case .pubAck(let packet), .pubRec(let packet), .pubRel(let packet), .pubComp(let packet):
+            packet
+        default: nil
+        }
+    }
+
+    func uint16(_ identifier: PropertyIdentifier) -> UInt16? {
+        properties.uint16(identifier, in: bytes.span)
+    }
+    func uint32(_ identifier: PropertyIdentifier) -> UInt32? {
+        properties.uint32(identifier, in: bytes.span)
+    }
+    func uint8(_ identifier: PropertyIdentifier) -> UInt8? {
+        properties.uint8(identifier, in: bytes.span)
+    }
+    func string(_ identifier: PropertyIdentifier) -> String? {
+        properties.range(identifier, in: bytes.span).map { text($0) }
+    }
+    var userProperties: [String] {
+        var found: [String] = []
+        var iterator = properties.makeIterator()
+        while let property = iterator.next(in: bytes.span) {
+            if case .pair(let name, let value) = property.value {
+                found.append(text(name) + "=" + text(value))
+            }
+        }
+        return found
+    }
+
+    var properties: Properties {
+        switch packet {
+        case .connAck(let packet): packet.properties
+        case .publish(let packet): packet.properties
+        case .pubAck(let packet), .pubRec(let packet), .pubRel(let packet), .pubComp(let packet):
+            packet.properties
+        case .subAck(let packet): packet.properties
+        case .unsubAck(let packet): packet.properties
+        case .disconnect(let packet): packet.properties
+        default: .none
+        }
+    }
+
+    /// The packet in a few words, so that a test can compare a whole conversation.
+    var description: String {
+        switch packet {
+        case .connAck(let packet):
+            "connack \(packet.reasonCode.hex)\(packet.sessionPresent ? " present" : "")"
+        case .publish(let packet):
+            "publish \(topic)=\(payload) q\(packet.qos.rawValue)\(packet.retain ? " retain" : "")"
+                + (packet.duplicate ? " dup" : "")
+                + (packet.packetID.map { " id\($0)" } ?? "")
+        case .pubAck(let packet), .pubRec(let packet), .pubRel(let packet), .pubComp(let packet):
+            "\(packet.kind) id\(packet.packetID)"
+                + (packet.reasonCode == .success ? "" : " \(packet.reasonCode.hex)")
+        case .subAck(let packet): "suback id\(packet.packetID) \(codes)"
+        case .unsubAck(let packet): "unsuback id\(packet.packetID) \(codes)"
+        case .pingResp: "pingresp"
+        case .disconnect(let packet): "disconnect \(packet.reasonCode.hex)"
+        default: "\(packet.type)"
+        }
+    }
+}
+
+extension ReasonCode {
+    var hex: String { "0x" + (rawValue < 16 ? "0" : "") + String(rawValue, radix: 16) }
+}
