@@ -16,9 +16,12 @@ public struct SubscriptionTree: Sendable {
         /// The subscriber held the filter; its options are now the new ones [MQTT-3.8.4-3].
         case replaced
         /// The subscriber holds `maximumWildcardFilters` already, or the filter has more than
-        /// `maximumLevels`; nothing changed.
+        /// `maximumLevels` or than `deepestLevel`; nothing changed.
         case refused
     }
+
+    /// The most levels of a filter, whatever the limits say: a search keeps its place on each.
+    public static let deepestLevel = 64
 
     static let none = UInt32.max
     static let root: UInt32 = 0
@@ -115,7 +118,7 @@ public struct SubscriptionTree: Sendable {
             subscriptions[Int(known)].options = options
             return .replaced
         }
-        guard filter.levelCount <= limits.maximumLevels,
+        guard filter.levelCount <= min(limits.maximumLevels, SubscriptionTree.deepestLevel),
             !filter.hasWildcard
                 || wildcardFilterCount(of: subscriber) < limits.maximumWildcardFilters
         else { return .refused }

@@ -14,6 +14,9 @@ public struct TopicError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public let kind: Kind
 
+    /// What MQTT 5 calls the fault.
+    public var reasonCode: ReasonCode { ReasonCode(rawValue: kind.rawValue) }
+
     /// The normative statement of MQTT 5.0, such as `MQTT-4.7.1-1`. A limit of ours has none, and
     /// names the limit instead.
     public let clause: String

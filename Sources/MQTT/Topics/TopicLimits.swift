@@ -4,14 +4,9 @@
 /// wildcard on every other level makes a match visit up to twice the nodes at each level, so both
 /// numbers are bounded: what one publish can cost is then known.
 public struct TopicLimits: Hashable, Sendable {
-    /// The most that `maximumLevels` can be: a tree keeps its place on every level of a search.
-    public static let deepestLevels = 64
-
     /// Levels in a topic name, or in a filter behind its `$share/{name}/`. A longer one is refused.
-    /// At most `deepestLevels`.
-    public var maximumLevels: Int {
-        didSet { maximumLevels = min(maximumLevels, TopicLimits.deepestLevels) }
-    }
+    /// A `SubscriptionTree` takes 64 at most.
+    public var maximumLevels: Int
 
     /// Bytes in a topic name or a filter, at most 65,535 [MQTT-4.7.3-3].
     public var maximumLength: Int
@@ -23,7 +18,7 @@ public struct TopicLimits: Hashable, Sendable {
     public init(
         maximumLevels: Int = 16, maximumLength: Int = 65_535, maximumWildcardFilters: Int = 1_000
     ) {
-        self.maximumLevels = min(maximumLevels, TopicLimits.deepestLevels)
+        self.maximumLevels = maximumLevels
         self.maximumLength = maximumLength
         self.maximumWildcardFilters = maximumWildcardFilters
     }

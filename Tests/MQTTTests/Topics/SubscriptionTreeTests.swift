@@ -146,6 +146,22 @@ import Testing
         held.tree.checkInvariants()
     }
 
+    @Test func refusesFiltersDeeperThanItCanSearch() throws {
+        let unlimited = TopicLimits(maximumLevels: 65_535)
+        var tree = SubscriptionTree(seed: 1, limits: unlimited)
+        let deepest = Array(repeating: "+", count: 64).joined(separator: "/")
+        let filter = try TopicFilter(deepest, limits: unlimited)
+        let deeper = try TopicFilter(deepest + "/+", limits: unlimited)
+        let below = try TopicFilter(deepest.dropLast(2) + "/#", limits: unlimited)
+        let inserted = [filter, deeper, below].map {
+            tree.insert($0, subscriber: 1, options: 0)
+        }
+        #expect(inserted == [.added, .refused, .added])
+        let levels = (0..<65).map { _ in "a" }
+        #expect(subscribers(tree, levels.dropLast().joined(separator: "/")) == [1, 1])
+        #expect(subscribers(tree, levels.joined(separator: "/")) == [1])
+    }
+
     @Test func aTopicDeeperThanEveryFilterMeetsOnlyTheirHash() throws {
         let held = Held(SubscriptionTree(seed: 1))
         _ = try held.insert("a/#", subscriber: 1, options: 0)
