@@ -97,6 +97,7 @@ let package = Package(
         // What `make bench` calls, built for release.
         .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
         benchmark("fleet-bench-topics", ["MQTT", "CAllocationCount"]),
+        benchmark("fleet-bench-broker", ["MQTT", "IO", "TLS"]),
 
         tests("MQTTTests", ["MQTT"]),
         tests("FleetModelTests", ["FleetModel"]),
