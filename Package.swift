@@ -67,6 +67,7 @@ let package = Package(
         library("TLS", ["COpenSSL", "IO", "MQTT"]),
         library("Store", ["CSQLite", "IO", "FleetModel"]),
         library("GPIO", ["CGPIO", "IO"]),
+        library("Sensors", ["AgentCore", "FleetModel", "MQTT", "IO", "GPIO"]),
         library("Config", ["CTOML", "IO"]),
         library("JSON", ["CJansson", "FleetModel"]),
         library("Client", ["MQTT", "IO", "TLS"]),
@@ -79,7 +80,7 @@ let package = Package(
             "fleet-agent",
             [
                 "AgentCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon", "Client",
-                "JSON", "GPIO", "Store",
+                "JSON", "GPIO", "Sensors",
             ]),
         program(
             "fleet-bridge",
@@ -104,6 +105,7 @@ let package = Package(
         tests("BrokerCoreTests", ["BrokerCore", "MQTT"]),
         tests("BridgeCoreTests", ["BridgeCore", "MQTT", "FleetModel"]),
         tests("AgentCoreTests", ["AgentCore", "MQTT", "FleetModel"]),
+        tests("SensorsTests", ["Sensors", "AgentCore", "FleetModel", "IO", "GPIO", "MQTT"]),
         tests("IOTests", ["IO", "MQTT"]),
         tests("TLSTests", ["TLS", "IO", "MQTT"]),
         // A process that the store's tests kill, starve and deny; not part of any package.
