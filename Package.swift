@@ -99,6 +99,7 @@ let package = Package(
         .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
         benchmark("fleet-bench-topics", ["MQTT", "CAllocationCount"]),
         benchmark("fleet-bench-broker", ["MQTT", "IO", "TLS"]),
+        benchmark("fleet-bench-wire", ["MQTT", "CAllocationCount"]),
 
         tests("MQTTTests", ["MQTT"]),
         tests("FleetModelTests", ["FleetModel"]),
