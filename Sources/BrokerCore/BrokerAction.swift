@@ -12,6 +12,9 @@ public struct ConnectionID: Hashable, Sendable {
 
     init(_ key: Slab<Connection>.Key) { self.key = key }
 
+    /// A small number that no two open connections share, for a table of the shell's.
+    public var slot: Int { Int(key.index) }
+
     var index: UInt32 { key.index }
 }
 

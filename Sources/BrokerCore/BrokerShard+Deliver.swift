@@ -192,7 +192,9 @@ extension BrokerShard {
 
     /// The first message of the queue left it without being sent.
     private mutating func recordDropped(_ entry: QueuedMessage, _ s: UInt32) {
-        guard journal.isRecording, entry.qos != .atMostOnce, !sessions[s].isTransient else { return }
+        guard journal.isRecording, entry.qos != .atMostOnce, !sessions[s].isTransient else {
+            return
+        }
         journal.record(.dropped(SessionID(sessions.key(at: s))))
     }
 

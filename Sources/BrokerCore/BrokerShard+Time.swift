@@ -75,7 +75,9 @@ extension BrokerShard {
     ) {
         deadlines.add(
             Deadlines.Entry(time: time, index: index, generation: generation, subject: subject))
-        if deadlines.count > 64 + 2 * (connections.count + sessions.count) { forgetStaleDeadlines() }
+        if deadlines.count > 64 + 2 * (connections.count + sessions.count) {
+            forgetStaleDeadlines()
+        }
     }
 
     /// A storm of reconnects leaves deadlines of connections that are gone.

@@ -179,6 +179,9 @@ extension BrokerShard {
         return nil
     }
 
+    /// Whether `nextAction` or `nextDirty` have something.
+    public var hasWork: Bool { !actions.isEmpty || !dirty.isEmpty }
+
     /// Calls `send` with the bytes that may leave; it returns how many did. Returns how many remain of them.
     public mutating func flush<Failure: Error>(
         _ id: ConnectionID, at now: MonotonicTime,

@@ -50,7 +50,9 @@ struct Deadlines {
     mutating func keep(where counts: (Entry) -> Bool) {
         heap.removeAll { !counts($0) }
         if heap.count < 2 { return }
-        for parent in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(from: parent) }
+        for parent in stride(from: heap.count / 2 - 1, through: 0, by: -1) {
+            siftDown(from: parent)
+        }
     }
 
     private mutating func siftDown(from start: Int) {

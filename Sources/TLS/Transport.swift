@@ -98,27 +98,25 @@ public struct Transport: ~Copyable {
     public mutating func write(
         from buffer: inout ByteBuffer
     ) throws(TransportError) -> StreamProgress {
-        guard !buffer.isEmpty else { return .wouldBlock }
+        let written = try buffer.withSpan { (bytes) throws(TransportError) in try write(bytes) }
+        buffer.consume(written)
+        return written > 0 ? .bytes(written) : .wouldBlock
+    }
+
+    /// Writes `bytes` as far as that goes now, and says how many; what is left must come again first.
+    public mutating func write(_ bytes: Span<UInt8>) throws(TransportError) -> Int {
+        guard !bytes.isEmpty else { return 0 }
         guard tls != nil else {
             do throws(IOError) {
-                return try descriptor.write(from: &buffer)
+                return try descriptor.write(bytes) ?? 0
             } catch {
                 throw .io(error)
             }
         }
-        let result = try encrypt(buffer)
+        let result = try tls?.write(bytes) ?? (0, .nothing)
         writeWantsReadable = result.want == .readable
         if !isEstablished { readWantsWritable = result.want == .writable }
-        buffer.consume(result.written)
-        return result.written > 0 ? .bytes(result.written) : .wouldBlock
-    }
-
-    private mutating func encrypt(
-        _ buffer: borrowing ByteBuffer
-    ) throws(TransportError) -> (written: Int, want: TLSConnection.Want) {
-        try buffer.withSpan { (bytes) throws(TransportError) in
-            try tls?.write(bytes) ?? (0, .nothing)
-        }
+        return result.written
     }
 
     /// What the loop shall watch for: `wantsInput` false for a peer that is not read for a while,

@@ -208,7 +208,8 @@ import Testing
         #expect(listener.conversation() == ["publish t=x q0", "publish t=x q0"])
     }
 
-    @Test func `malformed bytes after CONNECT are answered in 5 and end in silence before`() throws {
+    @Test func `malformed bytes after CONNECT are answered in 5 and end in silence before`() throws
+    {
         // [MQTT-4.13.1-1]
         let new = TestBroker().client("a")
         new.send(bytes: [0x36, 5, 0, 1, 116, 0, 0])  // QoS 3

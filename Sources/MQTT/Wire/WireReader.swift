@@ -44,10 +44,8 @@ struct WireReader {
     // MARK: Values
 
     /// The next `count` bytes must have arrived.
-    ///
-    /// It changes nothing; `mutating` spares the hot way a copy of the reader for the cold one.
     @inline(__always)
-    mutating func need(_ count: Int) throws(WireError) {
+    func need(_ count: Int) throws(WireError) {
         if limit &- position < count { throw shortage(count) }
     }
 
@@ -99,8 +97,8 @@ struct WireReader {
 
     /// Two length bytes, and that many of well-formed UTF-8 without U+0000.
     mutating func string(_ bytes: Span<UInt8>) throws(WireError) -> ByteRange {
-        let range = try text(bytes)
-        if !TextScan.isPlain(bytes.extracting(range.range)) { _ = try checkText(bytes, range) }
+        let (range, scan) = try scannedString(bytes)
+        if !scan.isDisjoint(with: [.null, .beyondASCII]) { try checkText(bytes, range, scan) }
         return range
     }
 
@@ -109,29 +107,29 @@ struct WireReader {
     mutating func topicName(
         _ bytes: Span<UInt8>, mayBeEmpty: Bool
     ) throws(WireError) -> ByteRange {
-        let range = try text(bytes)
-        if !TextScan.isPlain(bytes.extracting(range.range)) { try checkTopicName(bytes, range) }
+        let (range, scan) = try scannedString(bytes)
+        if !scan.isEmpty { try checkTopicName(bytes, range, scan) }
         if range.isEmpty && !mayBeEmpty { throw .emptyTopic }
         return range
     }
 
-    /// The two length bytes and the bytes of a string, which are not looked at.
     @inline(__always)
-    private mutating func text(_ bytes: Span<UInt8>) throws(WireError) -> ByteRange {
+    private mutating func scannedString(
+        _ bytes: Span<UInt8>
+    ) throws(WireError) -> (ByteRange, TextScan) {
         let length = Int(try uint16(bytes))
         if length > limits.maximumStringLength { throw .stringTooLong }
         try need(length)
+        let range = ByteRange(position..<position &+ length)
         position &+= length
-        return ByteRange(position &- length..<position)
+        return (range, TextScan(bytes.extracting(range.range)))
     }
 
     @inline(never)
-    private mutating func checkText(
-        _ bytes: Span<UInt8>, _ range: ByteRange
-    ) throws(WireError) -> TextScan {
-        let text = bytes.extracting(range.range)
-        let scan = TextScan(text)
-        if scan.contains(.beyondASCII) && !TextScan.isWellFormed(text) {
+    private func checkText(
+        _ bytes: Span<UInt8>, _ range: ByteRange, _ scan: TextScan
+    ) throws(WireError) {
+        if scan.contains(.beyondASCII) && !TextScan.isWellFormed(bytes.extracting(range.range)) {
             throw fault(
                 .malformedPacket, v3: "MQTT-1.5.3-1", v5: "MQTT-1.5.4-1", "ill-formed UTF-8")
         }
@@ -139,14 +137,14 @@ struct WireReader {
             throw fault(
                 .malformedPacket, v3: "MQTT-1.5.3-2", v5: "MQTT-1.5.4-2", "U+0000 in a string")
         }
-        return scan
     }
 
     @inline(never)
-    private mutating func checkTopicName(
-        _ bytes: Span<UInt8>, _ range: ByteRange
+    private func checkTopicName(
+        _ bytes: Span<UInt8>, _ range: ByteRange, _ scan: TextScan
     ) throws(WireError) {
-        if try checkText(bytes, range).contains(.wildcard) {
+        try checkText(bytes, range, scan)
+        if scan.contains(.wildcard) {
             throw WireError(
                 reasonCode: .malformedPacket, clause: "MQTT-3.3.2-2",
                 detail: "a wildcard in a topic name")
@@ -172,14 +170,14 @@ struct WireReader {
 
     /// Nothing may follow.
     @inline(__always)
-    mutating func expectEnd() throws(WireError) {
+    func expectEnd() throws(WireError) {
         if position != end { throw trailing() }
     }
 
     // MARK: Errors
 
     @inline(never)
-    private mutating func shortage(_ count: Int) -> WireError {
+    private func shortage(_ count: Int) -> WireError {
         guard count > remaining else { return .incomplete }
         return fault(
             .malformedPacket, v3: "MQTT-4.8.0-1", v5: "MQTT-4.13.1-1",
@@ -187,7 +185,7 @@ struct WireReader {
     }
 
     @inline(never)
-    private mutating func trailing() -> WireError {
+    private func trailing() -> WireError {
         fault(
             .malformedPacket, v3: "MQTT-4.8.0-1", v5: "MQTT-4.13.1-1",
             "bytes follow the last field of a packet")

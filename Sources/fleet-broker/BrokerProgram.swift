@@ -1,0 +1,45 @@
+import Config
+import Daemon
+import IO
+
+/// `fleet-broker`: the flags, the subcommands, and the server that `DaemonMain` starts and stops.
+final class BrokerProgram: DaemonProgram {
+    private let server: BrokerServer
+
+    static let specification = ProgramSpecification(
+        name: "fleet-broker", stateName: "broker",
+        summary: "The MQTT broker of a site: 3.1, 3.1.1 and 5.0.",
+        flags: [
+            FlagSpecification(
+                "--listen", value: "ADDRESS:PORT",
+                help: "listen there, and only there, without TLS; may be given again; port 0 takes "
+                    + "a free one", repeats: true)
+        ],
+        subcommands: [PasswdCommand.specification])
+
+    static func apply(
+        _ flags: ParsedFlags, to document: inout ConfigurationDocument
+    ) throws(UsageError) {
+        let addresses = flags.all("--listen")
+        guard !addresses.isEmpty else { return }
+        document.override(
+            ["listener"], tables: addresses.map { [("address", .string($0))] }, flag: "--listen")
+    }
+
+    static func readSettings(_ reader: ConfigurationReader) -> BrokerSettings {
+        BrokerSettings(reader)
+    }
+
+    init(settings: BrokerSettings, context: DaemonContext) throws {
+        server = try BrokerServer(settings, loop: context.loop, log: context.log)
+        try server.start()
+    }
+
+    func reload(_ settings: BrokerSettings) { server.reload(settings) }
+
+    func stop(_ done: @escaping () -> Void) { server.stop(done) }
+
+    static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
+        try PasswdCommand.run(flags)
+    }
+}

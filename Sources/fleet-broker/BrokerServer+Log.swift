@@ -1,0 +1,83 @@
+import BrokerCore
+import Daemon
+import IO
+import MQTT
+
+/// What the shard wants people to know, as lines.
+extension BrokerServer {
+    func log(_ event: BrokerEvent, _ address: (ConnectionID) -> SocketAddress?) {
+        func peer(_ id: ConnectionID) -> String { address(id)?.description ?? "unknown" }
+        switch event {
+        case .connected(let id, let client): logConnected(client, peer(id))
+        case .refused(let id, _, let cause):
+            log.warning("connection refused", ["address": peer(id), "reason": cause])
+        case .disconnected(let id, let clientID, let cause, let dropped):
+            let name = Self.text(clientID)
+            if cause.isOrdinary {
+                log.info(
+                    "client disconnected",
+                    ["client": name, "address": peer(id), "reason": cause, "dropped": dropped])
+            } else {
+                log.warning(
+                    "client disconnected",
+                    ["client": name, "address": peer(id), "reason": cause, "dropped": dropped])
+            }
+        case .sessionExpired(let clientID, let dropped):
+            log.info("session expired", ["client": Self.text(clientID), "dropped": dropped])
+        case .queueFull(let clientID):
+            log.warning(
+                "queue full, messages are dropped",
+                ["client": Self.text(clientID), "limits": "queue_messages, queue_size"])
+        case .slowReader(let id, let clientID):
+            log.warning(
+                "slow reader, QoS 0 messages are dropped",
+                [
+                    "client": Self.text(clientID), "address": peer(id), "limits": "output_size",
+                ])
+        case .retainedFull:
+            log.warning(
+                "no room for retained messages", ["limits": "retained_messages, retained_size"])
+        case .subscriptionRefused(let id, let clientID, let reason):
+            log.warning(
+                "subscription refused",
+                ["client": Self.text(clientID), "address": peer(id), "reason": reason.name])
+        case .publishRefused(let id, let clientID, let reason):
+            log.warning(
+                "publish refused",
+                ["client": Self.text(clientID), "address": peer(id), "reason": reason.name])
+        }
+    }
+
+    private func logConnected(_ client: ConnectedClient, _ address: String) {
+        log.info(
+            "client connected",
+            [
+                "client": Self.text(client.clientID), "address": address,
+                "version": client.version.name, "user": client.user.map(Self.text) ?? "-",
+                "clean": client.cleanStart, "present": client.sessionPresent,
+                "keep_alive": client.keepAliveSeconds,
+            ])
+    }
+
+    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+}
+
+extension ProtocolVersion {
+    fileprivate var name: String {
+        switch self {
+        case .v3_1: "3.1"
+        case .v3_1_1: "3.1.1"
+        case .v5_0: "5.0"
+        }
+    }
+}
+
+extension DisconnectCause {
+    /// What happens every day, and tells nobody of a fault.
+    fileprivate var isOrdinary: Bool {
+        switch self {
+        case .byClient, .byClientWithWill, .connectionClosed, .takenOver, .shuttingDown: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import BrokerCore
+import Config
+import IO
+import MQTT
+import TLS
+
+/// `broker.toml`, understood.
+struct BrokerSettings {
+    struct ListenerSettings {
+        var address: SocketAddress
+        var tls: TLSServerConfiguration?
+    }
+
+    /// Empty: 127.0.0.1 and ::1 at port 1883.
+    var listeners: [ListenerSettings] = []
+    var passwordFile: String?
+    /// `nil`: on loopback only, and only without a password file.
+    var allowsAnonymous: Bool?
+    /// Password checks that may wait; CONNECT is refused as busy above it.
+    var passwordChecks: Int
+    var broker = BrokerConfiguration()
+
+    static let defaultPort: UInt16 = 1883
+
+    init(_ reader: ConfigurationReader) {
+        let authentication = reader.table("authentication")
+        passwordFile = authentication.path("password_file")
+        if authentication.has("allow_anonymous") {
+            allowsAnonymous = authentication.boolean("allow_anonymous", default: false)
+        }
+        let limits = reader.table("limits")
+        passwordChecks = limits.integer("password_checks", default: 64, in: 1...100_000)
+        listeners = reader.tables("listener").compactMap { readListener($0) }
+        broker.limits = Self.readLimits(limits)
+        readSession(reader.table("session"))
+    }
+
+    /// What a listener asks of those who connect through it.
+    func rules(for address: SocketAddress) -> AccessRules {
+        let isOpen = allowsAnonymous ?? (passwordFile == nil && address.isLoopback)
+        return AccessRules(allowsAnonymous: isOpen, checksPasswords: passwordFile != nil)
+    }
+
+    private func readListener(_ reader: ConfigurationReader) -> ListenerSettings? {
+        let address = reader.requiredParsed("address") { text in
+            guard let address = SocketAddress(text) else {
+                throw ConfigurationProblem(
+                    "\"\(text)\" is no address and port",
+                    hint: "write \"127.0.0.1:1883\", \"[::1]:1883\" or \"0.0.0.0:1883\"")
+            }
+            return address
+        }
+        var tls: TLSServerConfiguration?
+        if let table = reader.optionalTable("tls") {
+            let certificate = table.path("certificate")
+            let key = table.path("key")
+            let authority = table.path("client_ca")
+            if let certificate, let key {
+                tls = TLSServerConfiguration(
+                    certificateFile: certificate, keyFile: key, clientCAFile: authority)
+            } else {
+                if certificate == nil { table.reportMissing("certificate") }
+                if key == nil { table.reportMissing("key") }
+            }
+        }
+        guard let address else { return nil }
+        let rules = rules(for: address)
+        if !rules.allowsAnonymous && !rules.checksPasswords {
+            reader.problem(
+                "address", "nobody could log in at \(address), which is not this machine alone",
+                hint: "set authentication.password_file, or authentication.allow_anonymous = true "
+                    + "to let everybody in")
+        }
+        return ListenerSettings(address: address, tls: tls)
+    }
+
+    private static func readLimits(_ reader: ConfigurationReader) -> BrokerLimits {
+        var limits = BrokerLimits()
+        func count(_ key: String, _ standard: Int, _ range: ClosedRange<Int>) -> Int {
+            reader.integer(key, default: standard, in: range)
+        }
+        func size(_ key: String, _ standard: Int, _ range: ClosedRange<Int>) -> Int {
+            reader.size(key, default: standard, in: range)
+        }
+        limits.connections = count("connections", limits.connections, 1...1_000_000)
+        limits.sessions = count("sessions", limits.sessions, 1...10_000_000)
+        limits.timeToConnect = reader.duration(
+            "time_to_connect", default: limits.timeToConnect, in: .seconds(1)...(.seconds(600)))
+        limits.packetBytes = size(
+            "packet_size", limits.packetBytes, 128...WireLimits.largestPacketSize)
+        limits.inFlight = count("in_flight", limits.inFlight, 1...8_192)
+        limits.receiveMaximum = count("receive_maximum", limits.receiveMaximum, 1...65_535)
+        limits.queueMessages = count("queue_messages", limits.queueMessages, 1...100_000_000)
+        limits.queueBytes = size("queue_size", limits.queueBytes, 1_024...(1 << 40))
+        limits.outputBytes = size("output_size", limits.outputBytes, 4_096...(1 << 32))
+        limits.retainedMessages = count(
+            "retained_messages", limits.retainedMessages, 0...100_000_000)
+        limits.retainedBytes = size("retained_size", limits.retainedBytes, 0...(1 << 40))
+        limits.subscriptions = count("subscriptions", limits.subscriptions, 1...1_000_000)
+        limits.topics.maximumWildcardFilters = count(
+            "wildcard_subscriptions", limits.topics.maximumWildcardFilters, 0...1_000_000)
+        limits.topics.maximumLevels = count("topic_levels", limits.topics.maximumLevels, 1...65_535)
+        limits.userProperties = count("user_properties", limits.userProperties, 0...10_000)
+        return limits
+    }
+
+    private mutating func readSession(_ reader: ConfigurationReader) {
+        let years = Duration.seconds(0)...(.seconds(Int64(UInt32.max) - 1))
+        broker.maximumSessionExpirySeconds = Self.seconds(
+            reader.duration("maximum_expiry", in: years))
+        broker.sessionExpirySecondsBefore5 = Self.seconds(
+            reader.duration("expiry_before_5", in: .seconds(1)...years.upperBound))
+        broker.maximumKeepAliveSeconds = Self.seconds(
+            reader.duration("maximum_keep_alive", in: .seconds(1)...(.seconds(65_535)))
+        ).map { UInt16($0) }
+        broker.sharedSubscriptionsBefore5 = reader.boolean(
+            "shared_subscriptions_before_5", default: false)
+    }
+
+    private static func seconds(_ duration: Duration?) -> UInt32? {
+        duration.map { UInt32(clamping: $0.components.seconds) }
+    }
+}

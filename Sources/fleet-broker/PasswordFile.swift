@@ -1,0 +1,57 @@
+/// The lines of a password file, as `UserTable` reads them and `fleet-broker passwd` changes them.
+enum PasswordFile {
+    enum Line: Equatable {
+        case blank
+        case user(String, verifier: Substring)
+        case malformed(String)
+    }
+
+    static func lines(of text: String) -> [Line] {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            read(line.last == "\r" ? line.dropLast() : line)
+        }
+    }
+
+    private static func read(_ line: Substring) -> Line {
+        if line.allSatisfy({ $0 == " " || $0 == "\t" }) || line.first == "#" { return .blank }
+        guard let colon = line.firstIndex(of: ":") else {
+            return .malformed("a line looks like user:SCRAM-SHA-256$...; this one has no colon")
+        }
+        let user = String(line[..<colon])
+        if let why = fault(inUser: user) { return .malformed(why) }
+        return .user(user, verifier: line[line.index(after: colon)...])
+    }
+
+    /// Why this cannot be a user name; `nil` when it can.
+    static func fault(inUser user: String) -> String? {
+        if user.isEmpty { return "a user name must not be empty" }
+        if user.utf8.count > 1_024 { return "a user name has at most 1,024 bytes" }
+        let isPlain = user.unicodeScalars.allSatisfy {
+            $0.value >= 0x20 && $0.value != 0x7F && $0 != ":" && $0 != "\u{FFFD}"
+        }
+        if !isPlain { return "a user name must not hold ':' or control characters" }
+        if user.first == "#" || user.first == " " || user.last == " " {
+            return "a user name must not begin with '#', or begin or end with a space"
+        }
+        return nil
+    }
+
+    /// The file's text with the user's line replaced, added (a verifier) or removed (`nil`).
+    ///
+    /// `nil` when the user to remove is not there. Everything else stays as it is, comments too.
+    static func change(_ text: String, user: String, verifier: String?) -> String? {
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        if lines.last == "" { lines.removeLast() }
+        let known = lines.firstIndex { line in
+            if case .user(user, _) = read(Substring(line)) { return true }
+            return false
+        }
+        switch (known, verifier) {
+        case (let index?, let verifier?): lines[index] = "\(user):\(verifier)"
+        case (nil, let verifier?): lines.append("\(user):\(verifier)")
+        case (let index?, nil): lines.remove(at: index)
+        case (nil, nil): return nil
+        }
+        return lines.map { $0 + "\n" }.joined()
+    }
+}
