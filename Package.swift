@@ -67,6 +67,7 @@ let package = Package(
         library("TLS", ["COpenSSL", "IO", "MQTT"]),
         library("Store", ["CSQLite", "IO", "FleetModel"]),
         library("GPIO", ["CGPIO", "IO"]),
+        library("Sensors", ["AgentCore", "FleetModel", "MQTT", "IO", "GPIO"]),
         library("Config", ["CTOML", "IO"]),
         library("JSON", ["CJansson", "FleetModel"]),
         library("Client", ["MQTT", "IO", "TLS"]),
@@ -79,7 +80,7 @@ let package = Package(
             "fleet-agent",
             [
                 "AgentCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon", "Client",
-                "JSON", "GPIO", "Store",
+                "JSON", "GPIO", "Sensors",
             ]),
         program(
             "fleet-bridge",
@@ -97,12 +98,15 @@ let package = Package(
         // What `make bench` calls, built for release.
         .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
         benchmark("fleet-bench-topics", ["MQTT", "CAllocationCount"]),
+        benchmark("fleet-bench-broker", ["MQTT", "IO", "TLS"]),
+        benchmark("fleet-bench-wire", ["MQTT", "CAllocationCount"]),
 
         tests("MQTTTests", ["MQTT"]),
         tests("FleetModelTests", ["FleetModel"]),
         tests("BrokerCoreTests", ["BrokerCore", "MQTT"]),
         tests("BridgeCoreTests", ["BridgeCore", "MQTT", "FleetModel"]),
         tests("AgentCoreTests", ["AgentCore", "MQTT", "FleetModel"]),
+        tests("SensorsTests", ["Sensors", "AgentCore", "FleetModel", "IO", "GPIO", "MQTT"]),
         tests("IOTests", ["IO", "MQTT"]),
         tests("TLSTests", ["TLS", "IO", "MQTT"]),
         // A process that the store's tests kill, starve and deny; not part of any package.

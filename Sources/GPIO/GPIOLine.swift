@@ -52,7 +52,7 @@ public struct GPIOEdge: Hashable, Sendable {
     private let line: UnsafeMutablePointer<fleet_gpio>
     /// Becomes readable with an edge: a duplicate, so that it can be watched and closed as any other.
     /// `nil` where no edges were asked for.
-    public let descriptor: FileDescriptor?
+    private let descriptor: FileDescriptor?
 
     /// Which API of libgpiod this program was built with: 1 or 2.
     public static var api: Int { Int(FLEET_GPIO_API) }
@@ -120,6 +120,28 @@ public struct GPIOEdge: Hashable, Sendable {
             GPIOEdge(
                 isRising: $0.rising, nanoseconds: $0.nanoseconds,
                 sequence: $0.sequence == 0 ? nil : $0.sequence)
+        }
+    }
+
+    /// Has `handler` called when edges wait; nothing where none were asked for.
+    public func watch(on loop: EventLoop, handler: any EventHandler) throws(IOError) {
+        guard descriptor != nil else { return }
+        try withDescriptor { (descriptor) throws(IOError) in
+            try loop.add(descriptor, interest: .readable, token: 0, handler: handler)
+        }
+    }
+
+    /// Ends `watch`; to be called before the line goes.
+    public func unwatch(on loop: EventLoop) {
+        withDescriptor { loop.remove($0) }
+    }
+
+    private func withDescriptor<Failure>(
+        _ body: (borrowing FileDescriptor) throws(Failure) -> Void
+    ) throws(Failure) {
+        switch descriptor {
+        case .some(let descriptor): try body(descriptor)
+        case .none: break
         }
     }
 

@@ -1,3 +1,4 @@
+import Glibc
 import IO
 import MQTT
 import Testing
@@ -59,4 +60,9 @@ extension ByteBuffer {
             String(decoding: (0..<span.count).map { span[$0] }, as: UTF8.self)
         }
     }
+}
+
+/// A pause of a test's own thread between two looks at a condition.
+enum Pause {
+    static func briefly() { usleep(500) }
 }

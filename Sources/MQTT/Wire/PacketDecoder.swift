@@ -40,6 +40,20 @@ public struct PacketDecoder: Sendable {
         _ bytes: Span<UInt8>, from offset: Int = 0
     ) throws(WireError) -> DecodedPacket? {
         guard offset < bytes.count else { return nil }
+        if !awaitsConnect, let plain = Publish.decodePlain(bytes, from: offset, version),
+            plain.end &- offset <= min(limits.maximumPacketSize, limits.maximumStringLength)
+        {
+            nextLook = 0
+            return plain
+        }
+        return try decodeAny(bytes, from: offset)
+    }
+
+    /// Any packet, rule by rule.
+    @inline(never)
+    private mutating func decodeAny(
+        _ bytes: Span<UInt8>, from offset: Int
+    ) throws(WireError) -> DecodedPacket? {
         guard let header = try fixedHeader(bytes, offset) else { return nil }
         var reader = WireReader(
             position: header.bodyStart, end: header.end, available: bytes.count,
@@ -49,15 +63,10 @@ public struct PacketDecoder: Sendable {
             return nil
         }
         nextLook = 0
-        let packet: Packet
-        if header.type == .publish {
-            packet = .publish(try Publish.decode(bytes, &reader, flags: header.flags))
-        } else {
-            packet = try body(bytes, header, &reader)
-            if header.type == .connect {
-                version = reader.version
-                awaitsConnect = false
-            }
+        let packet = try body(bytes, header, &reader)
+        if header.type == .connect {
+            version = reader.version
+            awaitsConnect = false
         }
         return DecodedPacket(packet: packet, end: header.end)
     }

@@ -33,7 +33,6 @@ public struct Publish: Hashable, Sendable {
         return qos
     }
 
-    @inline(__always)
     static func decode(
         _ bytes: Span<UInt8>, _ reader: inout WireReader, flags: UInt8
     ) throws(WireError) -> Publish {

@@ -44,8 +44,10 @@ struct WireReader {
     // MARK: Values
 
     /// The next `count` bytes must have arrived.
+    ///
+    /// It changes nothing; `mutating` spares the hot way a copy of the reader for the cold one.
     @inline(__always)
-    func need(_ count: Int) throws(WireError) {
+    mutating func need(_ count: Int) throws(WireError) {
         if limit &- position < count { throw shortage(count) }
     }
 
@@ -97,8 +99,8 @@ struct WireReader {
 
     /// Two length bytes, and that many of well-formed UTF-8 without U+0000.
     mutating func string(_ bytes: Span<UInt8>) throws(WireError) -> ByteRange {
-        let (range, scan) = try scannedString(bytes)
-        if !scan.isDisjoint(with: [.null, .beyondASCII]) { try checkText(bytes, range, scan) }
+        let range = try text(bytes)
+        if !TextScan.isPlain(bytes.extracting(range.range)) { _ = try checkText(bytes, range) }
         return range
     }
 
@@ -107,29 +109,29 @@ struct WireReader {
     mutating func topicName(
         _ bytes: Span<UInt8>, mayBeEmpty: Bool
     ) throws(WireError) -> ByteRange {
-        let (range, scan) = try scannedString(bytes)
-        if !scan.isEmpty { try checkTopicName(bytes, range, scan) }
+        let range = try text(bytes)
+        if !TextScan.isPlain(bytes.extracting(range.range)) { try checkTopicName(bytes, range) }
         if range.isEmpty && !mayBeEmpty { throw .emptyTopic }
         return range
     }
 
+    /// The two length bytes and the bytes of a string, which are not looked at.
     @inline(__always)
-    private mutating func scannedString(
-        _ bytes: Span<UInt8>
-    ) throws(WireError) -> (ByteRange, TextScan) {
+    private mutating func text(_ bytes: Span<UInt8>) throws(WireError) -> ByteRange {
         let length = Int(try uint16(bytes))
         if length > limits.maximumStringLength { throw .stringTooLong }
         try need(length)
-        let range = ByteRange(position..<position &+ length)
         position &+= length
-        return (range, TextScan(bytes.extracting(range.range)))
+        return ByteRange(position &- length..<position)
     }
 
     @inline(never)
-    private func checkText(
-        _ bytes: Span<UInt8>, _ range: ByteRange, _ scan: TextScan
-    ) throws(WireError) {
-        if scan.contains(.beyondASCII) && !TextScan.isWellFormed(bytes.extracting(range.range)) {
+    private mutating func checkText(
+        _ bytes: Span<UInt8>, _ range: ByteRange
+    ) throws(WireError) -> TextScan {
+        let text = bytes.extracting(range.range)
+        let scan = TextScan(text)
+        if scan.contains(.beyondASCII) && !TextScan.isWellFormed(text) {
             throw fault(
                 .malformedPacket, v3: "MQTT-1.5.3-1", v5: "MQTT-1.5.4-1", "ill-formed UTF-8")
         }
@@ -137,14 +139,14 @@ struct WireReader {
             throw fault(
                 .malformedPacket, v3: "MQTT-1.5.3-2", v5: "MQTT-1.5.4-2", "U+0000 in a string")
         }
+        return scan
     }
 
     @inline(never)
-    private func checkTopicName(
-        _ bytes: Span<UInt8>, _ range: ByteRange, _ scan: TextScan
+    private mutating func checkTopicName(
+        _ bytes: Span<UInt8>, _ range: ByteRange
     ) throws(WireError) {
-        try checkText(bytes, range, scan)
-        if scan.contains(.wildcard) {
+        if try checkText(bytes, range).contains(.wildcard) {
             throw WireError(
                 reasonCode: .malformedPacket, clause: "MQTT-3.3.2-2",
                 detail: "a wildcard in a topic name")
@@ -170,14 +172,14 @@ struct WireReader {
 
     /// Nothing may follow.
     @inline(__always)
-    func expectEnd() throws(WireError) {
+    mutating func expectEnd() throws(WireError) {
         if position != end { throw trailing() }
     }
 
     // MARK: Errors
 
     @inline(never)
-    private func shortage(_ count: Int) -> WireError {
+    private mutating func shortage(_ count: Int) -> WireError {
         guard count > remaining else { return .incomplete }
         return fault(
             .malformedPacket, v3: "MQTT-4.8.0-1", v5: "MQTT-4.13.1-1",
@@ -185,7 +187,7 @@ struct WireReader {
     }
 
     @inline(never)
-    private func trailing() -> WireError {
+    private mutating func trailing() -> WireError {
         fault(
             .malformedPacket, v3: "MQTT-4.8.0-1", v5: "MQTT-4.13.1-1",
             "bytes follow the last field of a packet")
