@@ -60,6 +60,19 @@ extension ClientFailure {
         }
     }
 
+    /// What it means to people that no address took the connection.
+    init(connecting error: ConnectError, broker: BrokerURL) {
+        let kind: Kind =
+            if error.attempts.isEmpty && !error.isTimedOut {
+                .nameResolution
+            } else if error.isTimedOut || error.attempts.allSatisfy({ $0.code == .timedOut }) {
+                .timeout
+            } else {
+                .unreachable
+            }
+        self.init(kind, "\(error)")
+    }
+
     /// What the transport's trouble means to people.
     init(transport error: TransportError, broker: BrokerURL) {
         switch error {

@@ -11,6 +11,7 @@ final class ClientLink: EventHandler {
     private static let readsPerEvent = 8
 
     private let configuration: MQTTClientConfiguration
+    private let connector: Connector
     private let context: TLSContext?
     private let loop: EventLoop
     private weak var client: MQTTClient?
@@ -23,10 +24,11 @@ final class ClientLink: EventHandler {
     private var isShutDown = false
 
     init(
-        _ configuration: MQTTClientConfiguration, context: TLSContext?, loop: EventLoop,
-        client: MQTTClient
+        _ configuration: MQTTClientConfiguration, connector: Connector, context: TLSContext?,
+        loop: EventLoop, client: MQTTClient
     ) {
         self.configuration = configuration
+        self.connector = connector
         self.context = context
         self.loop = loop
         self.client = client
@@ -36,25 +38,21 @@ final class ClientLink: EventHandler {
 
     /// Begins; `linkOpened` or `linkFailed` follows, never inside this call.
     func open() {
-        limit = loop.schedule(after: configuration.connectTimeout) { [weak self] in
-            self?.tooLate()
-        }
-        let host = configuration.url.host == "localhost" ? "127.0.0.1" : configuration.url.host
-        _ = loop.schedule(after: .zero) { [weak self, configuration] in
-            guard let self,
-                let address = SocketAddress(numericHost: host, port: configuration.url.port)
-            else { return }
-            do throws(IOError) {
-                let pending = try FileDescriptor.connecting(to: address)
-                connected(pending.takeSocket())
-            } catch {
-                fail(ClientFailure(transport: .io(error), broker: configuration.url))
+        connector.connect { [weak self] result in
+            switch consume result {
+            case .success(let socket): self?.connected(socket)
+            case .failure(let error):
+                guard let self else { return }
+                fail(ClientFailure(connecting: error, broker: configuration.url))
             }
         }
     }
 
     private func connected(_ socket: consuming FileDescriptor) {
         do throws(ClientFailure) {
+            limit = loop.schedule(after: configuration.connectTimeout) { [weak self] in
+                self?.tooLate()
+            }
             transport = try makeTransport(socket)
             try watch()
             try goOnOpening()
@@ -96,11 +94,10 @@ final class ClientLink: EventHandler {
 
     private func tooLate() {
         limit = nil
-        let step = transport == nil ? "a connection" : "the TLS handshake"
         fail(
             ClientFailure(
-                .timeout, "\(configuration.url) does not answer: no \(step) in time",
-                hint: "check host, port and the firewalls between"))
+                .timeout, "no TLS connection to \(configuration.url): the handshake takes too long",
+                hint: "check that the broker expects TLS at this port"))
     }
 
     // MARK: Bytes
@@ -179,6 +176,7 @@ final class ClientLink: EventHandler {
     /// Closes, now; nobody is told.
     func close() {
         cancelLimit()
+        connector.cancel()
         transport?.leave(loop)
         transport = nil
         isOpen = false

@@ -27,6 +27,8 @@ public final class MQTTClient {
     public let configuration: MQTTClientConfiguration
     public weak var delegate: (any MQTTClientDelegate)?
     private let loop: EventLoop
+    /// Remembers the last good address from one attempt to the next.
+    private let connector: Connector
 
     private var session: ClientSession
     private var phase = Phase.idle
@@ -40,17 +42,34 @@ public final class MQTTClient {
     private var dirty: TimerID?
     private var isDelivering = false
 
-    /// A client that does nothing before `start`.
+    /// A client that does nothing before `start`. Clients of one process share a resolver.
     public init(
-        _ configuration: MQTTClientConfiguration, loop: EventLoop,
+        _ configuration: MQTTClientConfiguration, loop: EventLoop, resolver: Resolver? = nil,
         delegate: (any MQTTClientDelegate)? = nil
     ) {
         self.configuration = configuration
         self.loop = loop
         self.delegate = delegate
+        connector = Connector(
+            loop: loop, resolver: resolver ?? Resolver(loop: loop), host: configuration.url.host,
+            port: configuration.url.port, timeout: configuration.connectTimeout)
         backoff = Backoff(configuration.backoff)
         session = ClientSession(
             configuration.session, firstPacketID: .random(in: 1 ... .max, using: &generator))
+    }
+
+    /// Closes the connection without a word, as the end of the process would: the server publishes
+    /// the will. For an orderly end, `stop`.
+    deinit {
+        switch phase {
+        case .idle: break
+        case .waiting(let timer): loop.cancel(timer)
+        case .connecting(let link), .closing(let link): link.close()
+        }
+        for timer in [alarm?.timer, dirty, stopping?.limit] {
+            if let timer { loop.cancel(timer) }
+        }
+        if let hook { loop.removeHook(hook) }
     }
 
     /// Whether the server has taken the connection, and it is not over.
@@ -127,7 +146,8 @@ public final class MQTTClient {
                 return retry(after: ClientFailure(tls: error, broker: configuration.url))
             }
         }
-        let link = ClientLink(configuration, context: tlsContext, loop: loop, client: self)
+        let link = ClientLink(
+            configuration, connector: connector, context: tlsContext, loop: loop, client: self)
         phase = .connecting(link)
         link.open()
     }

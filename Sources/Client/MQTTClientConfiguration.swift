@@ -8,7 +8,7 @@ public struct MQTTClientConfiguration: Sendable {
     /// What TLS trusts and shows; not used for `mqtt://`.
     public var tls = TLSClientConfiguration()
     public var backoff = Backoff.Limits()
-    /// How long name resolution, TCP and the TLS handshake may take together.
+    /// How long name resolution and TCP may take together, and the TLS handshake after them.
     public var connectTimeout: Duration = .seconds(30)
 
     /// The URL's user name is taken when the session has none.

@@ -19,6 +19,7 @@ final class SessionUnderTest {
     private var decoder: PacketDecoder
     private var nextBytes: [UInt8] = []
     private var version: ProtocolVersion
+    private var unread: [UInt8] = []
 
     init(
         _ version: ProtocolVersion = .v5_0, clientID: String = "c",
@@ -77,14 +78,7 @@ final class SessionUnderTest {
 
     /// Everything that the client wrote since the last call.
     func sent() -> [SentPacket] {
-        let count = session.output.count
-        nextBytes += session.output.withSpan { span in
-            var bytes: [UInt8] = []
-            for index in span.indices { bytes.append(span[index]) }
-            return bytes
-        }
-        session.output.consume(count)
-        session.outputDrained(at: now)
+        nextBytes += takeOutput()
         var packets: [SentPacket] = []
         var offset = 0
         do {
@@ -101,6 +95,14 @@ final class SessionUnderTest {
         }
         nextBytes.removeFirst(offset)
         return session.output.isEmpty ? packets : packets + sent()
+    }
+
+    /// The bytes that the client wrote since the last call.
+    func takeOutput() -> [UInt8] {
+        let bytes = session.output.withSpan { span in span.indices.map { span[$0] } }
+        session.output.consume(bytes.count)
+        session.outputDrained(at: now)
+        return bytes
     }
 
     private static func describe(_ packet: Packet, _ source: Span<UInt8>) -> SentPacket {
@@ -142,6 +144,13 @@ final class SessionUnderTest {
         precondition(used == bytes.count, "whole packets are used whole")
     }
 
+    /// Bytes that may end within a packet; the rest of it comes first the next time.
+    func receivePart(_ bytes: [UInt8]) {
+        unread += bytes
+        let used = session.received(unread.span, at: now)
+        unread.removeFirst(used)
+    }
+
     func receive(_ packet: Packet, from source: [UInt8] = []) {
         receive(Self.bytes(packet, from: source, version))
     }
@@ -158,6 +167,7 @@ final class SessionUnderTest {
         decoder = PacketDecoder(receiver: .server, version: session.version)
         version = session.version
         nextBytes = []
+        unread = []
         session.transportOpened(at: now)
     }
 
