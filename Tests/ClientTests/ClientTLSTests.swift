@@ -18,7 +18,8 @@ struct ClientTLSTests {
                 "openssl req -x509 \(key) -days 2 -subj /CN=\(name) -keyout \(name).key "
                     + "-out \(name).pem", in: folder)
         }
-        for (name, host) in [("here", "DNS:localhost,IP:127.0.0.1"), ("elsewhere", "DNS:other.example")] {
+        let hosts = [("here", "DNS:localhost,IP:127.0.0.1"), ("elsewhere", "DNS:other.example")]
+        for (name, host) in hosts {
             try Mosquitto.run(
                 "openssl req \(key) -subj /CN=\(name) -keyout \(name).key -out \(name).csr && "
                     + "printf 'subjectAltName=\(host)' > \(name).ext && "

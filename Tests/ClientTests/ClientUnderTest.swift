@@ -25,7 +25,8 @@ final class ClientUnderTest: MQTTClientDelegate {
         var configuration = MQTTClientConfiguration(
             url: try BrokerURL(url), session: ClientSessionConfiguration(clientID: clientID))
         // Tests do not want to wait; that pauses grow is tested without a clock.
-        configuration.backoff = Backoff.Limits(minimum: .milliseconds(20), maximum: .milliseconds(50))
+        configuration.backoff = Backoff.Limits(
+            minimum: .milliseconds(20), maximum: .milliseconds(50))
         configure(&configuration)
         client = MQTTClient(configuration, loop: loop, delegate: self)
         client?.start()

@@ -6,9 +6,11 @@ import Testing
 
 @Suite("Client against Debian's Mosquitto", .serialized)
 struct MosquittoTests {
-    @Test("Messages of QoS 0, 1 and 2 arrive once, in order", arguments: [
-        ProtocolVersion.v3_1, .v3_1_1, .v5_0,
-    ])
+    @Test(
+        "Messages of QoS 0, 1 and 2 arrive once, in order",
+        arguments: [
+            ProtocolVersion.v3_1, .v3_1_1, .v5_0,
+        ])
     func roundTrip(version: ProtocolVersion) throws {
         let broker = try Mosquitto()
         let loop = try EventLoop()
@@ -90,7 +92,7 @@ struct MosquittoTests {
         #expect(second.messages[0].duplicate, "it was sent before")
     }
 
-    @Test("A broker that is killed and comes back gets what was published meanwhile, and is subscribed")
+    @Test("A broker that is killed and comes back gets what was published, and is subscribed")
     func reconnect() throws {
         let broker = try Mosquitto()
         let loop = try EventLoop()

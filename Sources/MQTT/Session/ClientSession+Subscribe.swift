@@ -119,7 +119,9 @@ extension ClientSession {
     // MARK: Answers
 
     mutating func subAckReceived(_ packet: SubAck, in source: Span<UInt8>) throws(WireError) {
-        guard case .subscribe(let group, let token, var answers) = window.payload(of: packet.packetID)
+        guard
+            case .subscribe(let group, let token, var answers) =
+                window.payload(of: packet.packetID)
         else { throw unexpectedAnswer("MQTT-3.8.4-2") }
         guard packet.reasonCodes.count == answers.count(where: { $0 == nil }) else {
             throw wrongCount("MQTT-3.8.4-6")

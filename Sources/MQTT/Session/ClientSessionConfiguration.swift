@@ -93,7 +93,9 @@ extension ClientSessionConfiguration {
                 return "the password has more than 65,535 bytes"
             }
             // [MQTT-3.1.2-22] of 3.1.1
-            if username == nil && version != .v5_0 { return "there is a password, but no user name" }
+            if username == nil && version != .v5_0 {
+                return "there is a password, but no user name"
+            }
         }
         guard userProperties.allSatisfy({ isMQTTString($0.name) && isMQTTString($0.value) }) else {
             return "a user property has more than 65,535 bytes or a NUL"

@@ -77,7 +77,9 @@ struct ClientSubscriptions: Sendable {
     }
 
     private mutating func forget(_ filters: [[UInt8]]) {
-        for index in groups.indices { groups[index].items.removeAll { filters.contains($0.filter) } }
+        for index in groups.indices {
+            groups[index].items.removeAll { filters.contains($0.filter) }
+        }
         groups.removeAll { $0.items.isEmpty }
     }
 }

@@ -174,7 +174,8 @@ public struct InFlightWindow<Payload> {
     }
 
     private mutating func markSent(_ id: UInt16) {
-        guard let offset = offset(of: id), var entry = entries[offset], !entry.isSent else { return }
+        guard let offset = offset(of: id), var entry = entries[offset], !entry.isSent
+        else { return }
         entry.isSent = true
         entries[offset] = entry
         outstanding += 1

@@ -107,7 +107,8 @@ public struct InboundWindow: Sendable {
         }
         guard place >= base, place - base < UInt64(waiting.count) else { return }
         let offset = Int(place - base)
-        guard waiting[offset].packetID == packetID, waiting[offset].reasonCode == nil else { return }
+        guard waiting[offset].packetID == packetID, waiting[offset].reasonCode == nil
+        else { return }
         waiting[offset].reasonCode = reasonCode
         held -= 1
     }

@@ -69,9 +69,8 @@ extension MessageProperties {
     var canBeEncoded: Bool {
         var strings = [contentType, responseTopic].compactMap { $0 }
         for property in userProperties { strings += [property.name, property.value] }
-        if let responseTopic, responseTopic.isEmpty || TextScan(responseTopic.span).contains(.wildcard) {
-            return false  // [MQTT-3.3.2-14]
-        }
+        // [MQTT-3.3.2-14]
+        if let responseTopic, !isTopicName(responseTopic) { return false }
         return strings.allSatisfy { isMQTTString($0) }
             && (correlationData?.count ?? 0) <= WireLimits.longestString
     }

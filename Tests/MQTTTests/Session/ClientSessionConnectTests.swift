@@ -3,9 +3,11 @@ import Testing
 
 @Suite("Client session: connecting")
 struct ClientSessionConnectTests {
-    @Test("CONNECT carries everything that was configured", arguments: [
-        ProtocolVersion.v3_1, .v3_1_1, .v5_0,
-    ])
+    @Test(
+        "CONNECT carries everything that was configured",
+        arguments: [
+            ProtocolVersion.v3_1, .v3_1_1, .v5_0,
+        ])
     func connect(version: ProtocolVersion) throws {
         let client = SessionUnderTest(version, clientID: "node-1") {
             $0.username = "fleet"
@@ -158,7 +160,8 @@ struct ClientSessionConnectTests {
         #expect(client.isConnected && client.spokenVersion == .v3_1_1)
     }
 
-    @Test("A first packet other than CONNACK, and a session after a clean start, end the connection")
+    @Test(
+        "A first packet other than CONNACK, and a session after a clean start, end the connection")
     func protocolErrors() {
         let client = SessionUnderTest()
         client.open()

@@ -240,9 +240,11 @@ struct ClientSessionPropertyTests {
         return Array(bytes.prefix(Int.random(in: 0...bytes.count, using: &generator)))
     }
 
-    @Test("Nothing acknowledged is lost, QoS 2 comes once, order is kept", arguments: [
-        ProtocolVersion.v3_1_1, .v5_0,
-    ])
+    @Test(
+        "Nothing acknowledged is lost, QoS 2 comes once, order is kept",
+        arguments: [
+            ProtocolVersion.v3_1_1, .v5_0,
+        ])
     func kept(version: ProtocolVersion) {
         var connections = 0
         for seed in UInt64(1)...60 {
@@ -266,9 +268,11 @@ struct ClientSessionPropertyTests {
         #expect(connections > 60 * 20, "connections broke often enough: \(connections)")
     }
 
-    @Test("A server that forgets sessions still gets everything at least once", arguments: [
-        ProtocolVersion.v3_1_1, .v5_0,
-    ])
+    @Test(
+        "A server that forgets sessions still gets everything at least once",
+        arguments: [
+            ProtocolVersion.v3_1_1, .v5_0,
+        ])
     func lost(version: ProtocolVersion) {
         var again = 0
         for seed in UInt64(100)...160 {
@@ -278,7 +282,8 @@ struct ClientSessionPropertyTests {
             #expect(run.succeeded == Set(texts))
             #expect(Set(server.taken) == Set(texts))
             // Twice only what the outcome says was published again, or QoS 1.
-            for (text, qos) in run.published where qos == .exactlyOnce && !run.again.contains(text) {
+            for (text, qos) in run.published where qos == .exactlyOnce && !run.again.contains(text)
+            {
                 #expect(server.taken.count { $0 == text } == 1, "seed \(seed): \(text) once")
             }
             #expect(server.acknowledged.count == 60)

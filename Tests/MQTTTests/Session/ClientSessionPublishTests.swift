@@ -58,7 +58,8 @@ struct ClientSessionPublishTests {
         #expect(client.events().outcomes.map(\.result) == [.acknowledged(.notAuthorized)])
     }
 
-    @Test("Session present: PUBREL, then PUBLISH with DUP and the same identifiers, then what is new")
+    @Test(
+        "Session present: PUBREL, then PUBLISH with DUP and the same identifiers, then what is new")
     func sessionPresent() {
         let client = connected()
         client.publish("a", token: 1)
@@ -209,9 +210,11 @@ struct ClientSessionPublishTests {
         #expect(client.sent().count == taken, "all goes once the transport takes bytes")
     }
 
-    @Test("Topics and properties that cannot be sent are refused at once", arguments: [
-        "", "a/+", "#", "a\0b",
-    ])
+    @Test(
+        "Topics and properties that cannot be sent are refused at once",
+        arguments: [
+            "", "a/+", "#", "a\0b",
+        ])
     func invalidTopics(topic: String) {
         #expect(SessionUnderTest().publish(topic) == .invalidTopic)
     }

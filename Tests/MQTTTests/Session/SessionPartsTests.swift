@@ -30,7 +30,10 @@ struct SessionPartsTests {
     @Test("Packet identifiers go from 65,535 to 1 and are never 0")
     func identifiers() {
         var allocator = PacketIDAllocator(first: 65_534)
-        #expect([allocator.allocate(), allocator.allocate(), allocator.allocate()] == [65_534, 65_535, 1])
+        #expect(
+            [allocator.allocate(), allocator.allocate(), allocator.allocate()] == [
+                65_534, 65_535, 1,
+            ])
         #expect(PacketIDAllocator(first: 0).next == 1)
         #expect(PacketIDAllocator.steps(from: 65_535, to: 1) == 1)
         #expect(PacketIDAllocator.steps(from: 5, to: 5) == 0)
