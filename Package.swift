@@ -100,6 +100,7 @@ let package = Package(
         benchmark("fleet-bench-topics", ["MQTT", "CAllocationCount"]),
         benchmark("fleet-bench-broker", ["MQTT", "IO", "TLS"]),
         benchmark("fleet-bench-wire", ["MQTT", "CAllocationCount"]),
+        benchmark("fleet-bench-store", ["Store"]),
 
         tests("MQTTTests", ["MQTT"]),
         tests("FleetModelTests", ["FleetModel"]),
