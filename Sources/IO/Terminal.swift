@@ -52,6 +52,12 @@ public enum Terminal {
     }
 }
 
+/// The variables that the process was started with, environ(7).
+public enum ProcessEnvironment {
+    /// The value of a variable; `nil` when it is not set.
+    public static func value(_ name: String) -> String? { Syscalls.environment(name) }
+}
+
 /// A line as it is typed.
 struct SecretLine {
     enum State {

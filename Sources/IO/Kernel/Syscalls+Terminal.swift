@@ -23,4 +23,11 @@ extension Syscalls {
             unsafe Int(tcsetattr(number, TCSAFLUSH, &settings))
         }
     }
+
+    /// The value of a variable, getenv(3).
+    static func environment(_ name: String) -> String? {
+        // SAFETY: the text is copied at once, and no program here changes its environment.
+        guard let value = unsafe getenv(name) else { return nil }
+        return unsafe String(cString: value)
+    }
 }

@@ -1,0 +1,58 @@
+import FleetModel
+import MQTT
+
+/// What `fleet status` asks the broker for, and what it must say when not all of it came.
+struct StatusFilters {
+    enum Scope: Hashable {
+        case fleet
+        case site(Site)
+        case node(Site, NodeName)
+    }
+
+    /// The services that are asked for by name where one node is.
+    private static let services = ["agent", "bridge", "broker"]
+
+    let all: [String]
+    private let scope: Scope
+
+    init(_ scope: Scope) {
+        self.scope = scope
+        all = FleetView.families.flatMap { family in
+            switch scope {
+            case .fleet: return [FleetTopic.filter(family)]
+            case .site(let site): return [FleetTopic.filter(family, site: site)]
+            case .node(let site, let node):
+                let filter = FleetTopic.filter(family, site: site, scope: .node(node))
+                guard family == .services else { return [filter] }
+                return Self.services.map { filter.dropLast() + $0 }
+            }
+        }
+    }
+
+    /// What could not be seen, and why, a sentence each.
+    func unseen(_ harvest: Harvest) -> [String] {
+        var lines = harvest.refusals.map {
+            "the broker does not give \($0.filter): \($0.reasonCode.name)"
+        }
+        if !harvest.server.retainAvailable {
+            lines.append("the broker keeps no retained messages: only what came just now is shown")
+        } else if harvest.count == 0, harvest.refusals.isEmpty {
+            lines.append(nothingCame)
+        }
+        if harvest.isCutShort {
+            lines.append("messages were still coming when the time was over: see --connect-timeout")
+        }
+        return lines
+    }
+
+    private var nothingCame: String {
+        if case .node = scope {
+            return "the broker has no retained message of this node, or this user may not read it"
+        }
+        return """
+            no retained message came: nothing was published below \(FleetTopic.prefix), this user \
+            may not read it, or the broker gives none for filters with wildcards, as RabbitMQ; \
+            then ask for one node with --site and --node
+            """
+    }
+}
