@@ -1,3 +1,4 @@
+import Glibc
 import IO
 import MQTT
 import Synchronization
@@ -19,6 +20,21 @@ import Testing
         loop.run { results.count == 50 }
         #expect(results == (0..<50).map { $0 * $0 })
         #expect(thread.count == 0)
+    }
+
+    @Test func theThreadTakesNoSignalsThatTheLoopWaitsFor() throws {
+        let loop = try EventLoop()
+        let thread = BlockingThread(loop: loop, name: "test")
+        var blocked: [Bool] = []
+        try thread.submit {
+            var mask = sigset_t()
+            unsafe pthread_sigmask(SIG_BLOCK, nil, &mask)
+            return [SIGTERM, SIGINT, SIGHUP].map { unsafe sigismember(&mask, $0) == 1 }
+        } completion: { result in
+            if case .success(let value) = result { blocked = value }
+        }
+        loop.run { !blocked.isEmpty }
+        #expect(blocked == [true, true, true])
     }
 
     @Test func aFullQueueRefusesAtOnce() throws {

@@ -66,3 +66,21 @@ extension ByteBuffer {
 enum Pause {
     static func briefly() { usleep(500) }
 }
+
+/// A folder that goes with its owner.
+final class TemporaryFolder {
+    let path: String
+
+    init() throws {
+        let number = SystemRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        path = "/tmp/fleet-io-" + String(number, radix: 16)
+        try Files.makeFolder(path, mode: 0o700)
+    }
+
+    deinit {
+        // SAFETY: the command is lent for the call.
+        _ = unsafe system("rm -r '\(path)'")
+    }
+
+    func path(_ name: String) -> String { path + "/" + name }
+}

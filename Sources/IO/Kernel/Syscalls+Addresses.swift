@@ -31,12 +31,8 @@ extension Syscalls {
             // SAFETY: the path and its zero fit, as just checked; the struct starts zeroed.
             unsafe withUnsafeMutableBytes(of: &raw.sun_path) { target in
                 unsafe target.copyBytes(from: path.utf8)
-                // A leading @ names an abstract socket, as systemd writes $NOTIFY_SOCKET.
-                if path.utf8.first == UInt8(ascii: "@") { unsafe target[0] = 0 }
             }
-            let size = MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2
-            let abstract = path.utf8.first == UInt8(ascii: "@")
-            return unsafe lend(&raw, size + path.utf8.count + (abstract ? 0 : 1), body)
+            return unsafe lend(&raw, MemoryLayout<sockaddr_un>.size, body)
         }
     }
 
@@ -172,7 +168,7 @@ extension Syscalls {
         }
         guard code == 0 else { return "?" }
         let end = text.firstIndex(of: 0) ?? text.endIndex
-        return String(decoding: text[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(decoding: text[..<end].map { UInt8(truncatingIfNeeded: $0) }, as: UTF8.self)
     }
 }
 

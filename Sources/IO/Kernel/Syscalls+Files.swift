@@ -148,7 +148,7 @@ extension Syscalls {
                 // SAFETY: readlink writes at most the room that it is told.
                 unsafe readlink(path, &bytes, room)
             }
-            let target = bytes.prefix(count).map { UInt8(bitPattern: $0) }
+            let target = bytes.prefix(count).map { UInt8(truncatingIfNeeded: $0) }
             return String(decoding: target, as: UTF8.self)
         } catch {
             throw error.about(path)

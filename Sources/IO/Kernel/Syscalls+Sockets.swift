@@ -10,17 +10,8 @@ extension Syscalls {
             case .ipv6: AF_INET6
             case .unix: AF_UNIX
             }
-        return try makeSocket(family: family, type: Int32(SOCK_STREAM.rawValue))
-    }
-
-    /// A non-blocking datagram socket of the Unix family.
-    static func makeUnixDatagramSocket() throws(IOError) -> FileDescriptor {
-        try makeSocket(family: AF_UNIX, type: Int32(SOCK_DGRAM.rawValue))
-    }
-
-    private static func makeSocket(family: Int32, type: Int32) throws(IOError) -> FileDescriptor {
-        let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        let number = try retrying("socket") { Int(socket(family, type | flags, 0)) }
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let number = try retrying("socket") { Int(socket(family, type, 0)) }
         return FileDescriptor(takingOwnership: Int32(number))
     }
 
@@ -124,19 +115,5 @@ extension Syscalls {
     static func shutDownWriting(_ socket: borrowing FileDescriptor) {
         // A peer that is gone already (ENOTCONN) is what was wanted.
         _ = Glibc.shutdown(socket.rawValue, Int32(SHUT_WR))
-    }
-
-    /// Sends one datagram to a Unix socket, sendto(2).
-    static func send(
-        _ socket: borrowing FileDescriptor, _ bytes: [UInt8], to address: SocketAddress
-    ) throws(IOError) {
-        let number = socket.rawValue
-        _ = try retrying("sendto") {
-            // SAFETY: address and bytes are lent for the call.
-            unsafe withSocketAddress(address) { raw, size in
-                unsafe sendto(
-                    number, bytes, bytes.count, Int32(MSG_NOSIGNAL), raw, size)
-            }
-        }
     }
 }

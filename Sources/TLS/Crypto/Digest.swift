@@ -33,7 +33,7 @@ public enum Digest {
         precondition(iterations > 0)
         var key = [UInt8](repeating: 0, count: sha256Length)
         // With a zero behind it, an empty password has an address too.
-        let bytes = password.map { CChar(bitPattern: $0) } + [0]
+        let bytes = password.map { CChar(truncatingIfNeeded: $0) } + [0]
         // SAFETY: reads as many bytes as it is told of password and salt, and writes 32.
         let done = unsafe PKCS5_PBKDF2_HMAC(
             bytes, Int32(password.count), salt, Int32(salt.count), Int32(clamping: iterations),
