@@ -72,8 +72,10 @@ import Testing
         let loop = try EventLoop()
         let thread = BlockingThread(loop: loop, name: "test")
         let gate = Gate()
+        let hasBegun = Gate()
         var answers: [String] = []
         let running = try thread.submit {
+            hasBegun.open()
             gate.wait()
         } completion: { _ in
             answers.append("running")
@@ -87,6 +89,7 @@ import Testing
         } completion: { _ in
             answers.append("kept")
         }
+        hasBegun.wait()
         thread.cancel(running)
         thread.cancel(waiting)
         gate.open()
