@@ -57,14 +57,10 @@ public struct MeasurementRecord: Hashable, Sendable {
     public var taken: TakenAt
     public var value: Double?
 
-    /// Topic, `n`, `t` (`up:` and milliseconds where the clock was not set) and `v` (empty where
-    /// there is no value), with tabs between and without a line feed.
+    /// Topic, `n`, `t` (empty while the clock was not set) and `v` (empty where there is no value),
+    /// with tabs between and without a line feed.
     public var line: String {
-        let time =
-            switch taken {
-            case .clock(let time): time.description
-            case .uptime(let milliseconds): "up:\(milliseconds)"
-            }
+        let time = taken.timestamp?.description ?? ""
         return "\(topic)\t\(number)\t\(time)\t\(value.map { $0.description } ?? "")"
     }
 }

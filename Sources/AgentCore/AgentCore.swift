@@ -83,6 +83,9 @@ public struct AgentCore: Sendable {
         ]
     }
 
+    /// Whether `t` is written; while it is not, the shell looks out for a right clock.
+    public var clockIsTrusted: Bool { clockIsSynchronised }
+
     /// What is to be done since the last call, in order.
     public mutating func takeActions() -> [AgentAction] {
         defer { actions.removeAll(keepingCapacity: true) }

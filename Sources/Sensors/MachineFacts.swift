@@ -97,6 +97,13 @@ public struct MachineFacts: Sendable {
         return packages.sorted { $0.0 < $1.0 }
     }
 
+    // MARK: What it can measure
+
+    public var hasThermalZone: Bool { !ThermalZone.zones(roots).isEmpty }
+
+    /// Ids of the thermometers on the 1-Wire bus.
+    public var oneWireIDs: [String] { OneWire.ids(roots) }
+
     // MARK: How it is
 
     /// A sample of `health`; what cannot be read is left out. Time and clock are the core's.

@@ -19,6 +19,12 @@ public final class SensorReader {
             self.source = source
             self.timeout = timeout
         }
+
+        /// An input line whose edges are events.
+        public var reportsEdges: Bool {
+            guard case .gpio(let request) = source else { return false }
+            return request.wantsRisingEdges || request.wantsFallingEdges
+        }
     }
 
     /// An edge on the input line of the sensor `sensor`.

@@ -3,7 +3,7 @@ import Glibc
 
 /// A made-up sensor: the same seed gives the same values, reading by reading.
 public struct Simulation: Hashable, Sendable {
-    public enum Shape: String, Hashable, Sendable, CaseIterable {
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
         /// A day in the life of a thermometer, with a little noise.
         case sine
         /// Each value a small step from the last, held within the amplitude.
@@ -12,7 +12,7 @@ public struct Simulation: Hashable, Sendable {
         case steps
     }
 
-    public var shape: Shape
+    public var kind: Kind
     public var mean: Double
     public var amplitude: Double
     /// Readings in one period of the sine, and on average between two jumps of the steps.
@@ -20,10 +20,10 @@ public struct Simulation: Hashable, Sendable {
     public var seed: UInt64
 
     public init(
-        shape: Shape = .sine, mean: Double = 20, amplitude: Double = 5, period: Int = 60,
+        kind: Kind = .sine, mean: Double = 20, amplitude: Double = 5, period: Int = 60,
         seed: UInt64 = 1
     ) {
-        self.shape = shape
+        self.kind = kind
         self.mean = mean
         self.amplitude = amplitude
         self.period = max(1, period)
@@ -50,7 +50,7 @@ public struct Simulation: Hashable, Sendable {
         public mutating func next() -> Double {
             defer { reading += 1 }
             let relative =
-                switch simulation.shape {
+                switch simulation.kind {
                 case .sine: sine()
                 case .walk: walk()
                 case .steps: step()

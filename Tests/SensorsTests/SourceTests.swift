@@ -200,23 +200,23 @@ extension EventLoop {
         return (0..<count).map { _ in generator.next() }
     }
 
-    @Test(arguments: Simulation.Shape.allCases)
-    func aSeedRepeatsItsValues(shape: Simulation.Shape) {
-        let one = Simulation(shape: shape, seed: 7)
+    @Test(arguments: Simulation.Kind.allCases)
+    func aSeedRepeatsItsValues(kind: Simulation.Kind) {
+        let one = Simulation(kind: kind, seed: 7)
         #expect(values(one) == values(one))
-        #expect(values(one) != values(Simulation(shape: shape, seed: 8)))
+        #expect(values(one) != values(Simulation(kind: kind, seed: 8)))
     }
 
-    @Test(arguments: Simulation.Shape.allCases)
-    func valuesStayWithinTheAmplitude(shape: Simulation.Shape) {
-        let simulation = Simulation(shape: shape, mean: 100, amplitude: 2, period: 10, seed: 3)
+    @Test(arguments: Simulation.Kind.allCases)
+    func valuesStayWithinTheAmplitude(kind: Simulation.Kind) {
+        let simulation = Simulation(kind: kind, mean: 100, amplitude: 2, period: 10, seed: 3)
         let made = values(simulation, count: 5000)
         #expect(made.allSatisfy { 98...102 ~= $0 })
         #expect(Set(made).count > 10)
     }
 
     @Test func stepsHoldTheirLevel() {
-        let made = values(Simulation(shape: .steps, period: 50, seed: 5), count: 1000)
+        let made = values(Simulation(kind: .steps, period: 50, seed: 5), count: 1000)
         let jumps = zip(made, made.dropFirst()).count { $0 != $1 }
         #expect((5...60).contains(jumps))
     }

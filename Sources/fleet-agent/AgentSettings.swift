@@ -1,0 +1,139 @@
+import AgentCore
+import Client
+import Config
+import FleetModel
+import IO
+import MQTT
+import Sensors
+
+/// The configuration of an agent, understood.
+struct AgentSettings {
+    var site: Site
+    /// `nil`: by the host's name.
+    var node: NodeName?
+    var broker: BrokerSettings
+    var sensors: [SensorSettings]
+    /// Whether the machine's own sensors are to be found and added.
+    var addsMachineSensors: Bool
+    var health: HealthRules
+    var measurementLog: String?
+    var roots: KernelRoots
+    var clockIsTrusted: Bool
+}
+
+/// The broker that the agent publishes to.
+struct BrokerSettings {
+    var url: BrokerURL
+    var user: String?
+    var password: [UInt8]?
+    var caFile: String?
+    var certificateFile: String?
+    var keyFile: String?
+    var version: ClientProtocol
+    var keepAlive: Duration
+    var maximumQueuedMessages: Int
+    var maximumQueuedBytes: Int
+}
+
+/// One sensor: how it is read, and how it is published.
+struct SensorSettings {
+    var configuration: SensorConfiguration
+    var reader: SensorReader.Sensor
+}
+
+extension AgentSettings {
+    /// A machine without a site of its own is at home.
+    static let defaultSite = "home"
+
+    init(_ reader: ConfigurationReader) {
+        site = reader.parsed("site", default: Self.defaultSite) { try Site($0) }
+        node = reader.parsed("node") { try NodeName($0) }
+        measurementLog = reader.path("measurement_log")
+        broker = BrokerSettings(reader.table("broker"))
+        sensors = Self.readSensors(reader)
+        addsMachineSensors = reader.boolean(
+            "machine_sensors", default: !reader.has("sensor"))
+        health = Self.readHealth(reader.table("health"))
+        let kernel = reader.table("kernel")
+        roots = KernelRoots(
+            proc: kernel.string("proc_root", default: "/proc"),
+            sys: kernel.string("sys_root", default: "/sys"))
+        clockIsTrusted = reader.table("clock").boolean("trusted", default: false)
+    }
+
+    private static func readHealth(_ reader: ConfigurationReader) -> HealthRules {
+        var rules = HealthRules()
+        rules.interval = reader.duration(
+            "interval", default: rules.interval, in: .seconds(1)...(.seconds(86_400)))
+        rules.sampleInterval = min(
+            rules.interval,
+            reader.duration(
+                "sample_interval", default: rules.sampleInterval,
+                in: .seconds(1)...(.seconds(86_400))))
+        rules.maximumTemperature = reader.number(
+            "maximum_temperature", default: rules.maximumTemperature, in: 0...150)
+        rules.minimumMemory =
+            reader.number(
+                "minimum_memory_percent", default: rules.minimumMemory * 100, in: 0...100) / 100
+        rules.minimumDisk =
+            reader.number(
+                "minimum_disk_percent", default: rules.minimumDisk * 100, in: 0...100) / 100
+        return rules
+    }
+
+    private static func readSensors(_ reader: ConfigurationReader) -> [SensorSettings] {
+        var sensors: [SensorSettings] = []
+        for table in reader.tables("sensor") {
+            guard let sensor = SensorSettings(table) else { continue }
+            if sensors.contains(where: { $0.configuration.name == sensor.configuration.name }) {
+                table.problem("name", "two sensors are called \(sensor.configuration.name)")
+            } else if sensors.count == AgentLimits.sensors {
+                table.problem("name", "an agent has at most \(AgentLimits.sensors) sensors")
+            } else {
+                sensors.append(sensor)
+            }
+        }
+        return sensors
+    }
+}
+
+extension BrokerSettings {
+    init(_ reader: ConfigurationReader) {
+        url = reader.parsed("url", default: "mqtt://127.0.0.1:1883") { try BrokerURL($0) }
+        user = reader.string("user") ?? url.user
+        password = Self.readPassword(reader)
+        caFile = reader.path("ca_file")
+        certificateFile = reader.path("client_certificate")
+        keyFile = reader.path("client_key")
+        if (certificateFile == nil) != (keyFile == nil) {
+            let missing = keyFile == nil ? "client_key" : "client_certificate"
+            reader.reportMissing(missing, hint: "certificate and key come together")
+        }
+        version = reader.parsed("version", default: "auto") { text in
+            switch text {
+            case "auto": return .automatic
+            case "5", "5.0": return .exactly(.v5_0)
+            case "3.1.1": return .exactly(.v3_1_1)
+            default: throw ConfigurationProblem("must be \"auto\", \"5\" or \"3.1.1\"")
+            }
+        }
+        keepAlive = reader.duration(
+            "keep_alive", default: .seconds(30), in: .seconds(1)...(.seconds(18 * 3600)))
+        maximumQueuedMessages = reader.integer(
+            "maximum_queued_messages", default: 50_000, in: 100...10_000_000)
+        maximumQueuedBytes = reader.size(
+            "maximum_queued_bytes", default: 16 << 20, in: (64 << 10)...(1 << 30))
+    }
+
+    private static func readPassword(_ reader: ConfigurationReader) -> [UInt8]? {
+        guard let path = reader.path("password_file") else { return nil }
+        do throws(IOError) {
+            var password = try Files.readPrivate(path, limit: 64 * 1024)
+            while let last = password.last, last == 0x0A || last == 0x0D { password.removeLast() }
+            return password
+        } catch {
+            reader.problem("password_file", "\(error)")
+            return nil
+        }
+    }
+}
