@@ -4,8 +4,6 @@ public import MQTT
 /// What the core asks its shell to do, in order.
 public enum AgentAction: Hashable, Sendable {
     case publish(Publication)
-    /// Subscribe at QoS 1 with "retain as published", so that a retained command is seen as one.
-    case subscribe([String])
     /// Read a sensor, by its index, and answer with `reading(sensor:...)` once.
     case read(sensor: Int)
     /// Look at the machine and answer with `healthSampled(...)` once.

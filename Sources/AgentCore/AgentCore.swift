@@ -72,7 +72,8 @@ public struct AgentCore: Sendable {
         if clockIsSynchronised { memory.prune(unixMilliseconds: start.unixMilliseconds) }
     }
 
-    /// The topic filters that the agent listens to, all at QoS 1.
+    /// The topic filters that the agent listens to, all at QoS 1 and with "retain as published", so
+    /// that a retained command is seen as one.
     public var subscriptions: [String] {
         let node = FleetTopic.Scope.node(configuration.node)
         let site = configuration.site

@@ -1,5 +1,6 @@
 import AgentCore
 import Client
+import Daemon
 import FleetModel
 import IO
 import MQTT
@@ -65,7 +66,9 @@ extension AgentProgram {
 
     private func remember(_ record: CommandRecord) {
         let store = store
-        submit(on: storeThread, { Self.failure { try store.remember(record) } }) { program, result in
+        submit(
+            on: storeThread, { Self.failure { () throws(IOError) in try store.remember(record) } }
+        ) { program, result in
             let failure: String? =
                 switch result {
                 case .success(let failure): failure
@@ -77,7 +80,8 @@ extension AgentProgram {
 
     private func storeClock(_ offsets: ClockOffsets) {
         let store = store
-        submit(on: storeThread, { Self.failure { try store.store(offsets) } }) { program, result in
+        submit(on: storeThread, { Self.failure { () throws(IOError) in try store.store(offsets) } })
+        { program, result in
             if case .success(nil) = result { return }
             program.context.log.error("the clock's offsets cannot be stored")
         }

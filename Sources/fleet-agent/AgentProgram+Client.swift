@@ -1,5 +1,6 @@
 import AgentCore
 import Client
+import Daemon
 import FleetModel
 import JSON
 import MQTT
@@ -13,13 +14,21 @@ extension AgentProgram: MQTTClientDelegate {
         context.log.notice(
             "connected",
             [
-                "broker": client.configuration.url, "mqtt": "\(result.version)",
+                "broker": client.configuration.url, "mqtt": Self.name(of: result.version),
                 "queued": client.queuedMessages,
             ])
         if result.server.maximumQoS == .atMostOnce {
             context.log.warning("the broker takes QoS 0 only: measurements may be lost unnoticed")
         }
         act { $0.connected(at: .now()) }
+    }
+
+    private static func name(of version: ProtocolVersion) -> String {
+        switch version {
+        case .v3_1: "3.1"
+        case .v3_1_1: "3.1.1"
+        case .v5_0: "5.0"
+        }
     }
 
     func client(

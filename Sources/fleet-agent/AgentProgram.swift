@@ -6,6 +6,7 @@ import FleetModel
 import IO
 import MQTT
 import Sensors
+import TLS
 
 /// The agent's shell: clocks, sensors, files and the broker around `AgentCore`.
 final class AgentProgram: DaemonProgram {

@@ -98,7 +98,8 @@ extension SensorSettings {
         case (nil, let offset?, let chip?): place = .offset(UInt32(offset), chip: chip)
         default:
             reader.reportMissing(
-                "line", hint: "write line = \"GPIO17\", or chip = \"pinctrl-bcm2711\" and offset = 17")
+                "line",
+                hint: "write line = \"GPIO17\", or chip = \"pinctrl-bcm2711\" and offset = 17")
             return nil
         }
         let edges = reader.parsed("edges", default: "none") { text in
