@@ -20,6 +20,8 @@ final class ClientLink: EventHandler {
     private var limit: TimerID?
     private var isOpen = false
     private var wantsInput = true
+    /// The session stopped before the end of `input`.
+    private var isHeldBack = false
     private var hasOutput = false
     private var isShutDown = false
 
@@ -105,7 +107,10 @@ final class ClientLink: EventHandler {
     func ready(token: UInt64, readiness: Readiness) {
         do throws(ClientFailure) {
             guard isOpen else { return try goOnOpening() }
-            if readiness.contains(.readable) && (wantsInput || isShutDown) { try read() }
+            // A connection that has ended is read to its end even when nothing is wanted: the loop
+            // reports it until somebody does.
+            let mayRead = wantsInput || isShutDown || readiness.contains(.hangUp)
+            if mayRead && !readiness.isDisjoint(with: [.readable, .hangUp]) { try read() }
             if readiness.contains(.writable) { client?.linkDidRead() }
         } catch {
             fail(error)
@@ -116,10 +121,9 @@ final class ClientLink: EventHandler {
         for _ in 0..<Self.readsPerEvent {
             switch try readOnce() {
             case .bytes:
-                client?.linkReceived(&input)
-                client?.linkDidRead()
+                take()
                 // Whoever was told may have closed this link, or may not want more.
-                guard transport != nil, wantsInput else { return }
+                guard transport != nil, !isHeldBack else { return }
             case .wouldBlock: return input.releaseIfEmpty()
             case .closed:
                 throw ClientFailure(
@@ -152,15 +156,20 @@ final class ClientLink: EventHandler {
         return !hasOutput
     }
 
-    /// Reads, or stops reading, which makes the broker wait.
+    /// Hands the session what was read, and lets the client tell what came of it.
+    private func take() {
+        isHeldBack = !(client?.linkReceived(&input) ?? true)
+        client?.linkDidRead()
+    }
+
+    /// Reads, or stops reading, which makes the broker wait. What the session did not look at goes
+    /// to it again.
     func setWantsInput(_ wants: Bool) {
-        guard wants != wantsInput else { return }
-        wantsInput = wants
-        updateInterest()
-        if wants && !input.isEmpty {
-            client?.linkReceived(&input)
-            client?.linkDidRead()
+        if wants != wantsInput {
+            wantsInput = wants
+            updateInterest()
         }
+        if wants && isHeldBack { take() }
     }
 
     /// Says that nothing more will be written; the broker closes then, which is `linkFailed`.

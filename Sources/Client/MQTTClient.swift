@@ -158,11 +158,13 @@ public final class MQTTClient {
         markDirty()
     }
 
-    /// Bytes came. Nobody is told yet, so that nobody can close the link inside this call.
-    func linkReceived(_ input: inout ByteBuffer) {
+    /// Bytes came; false when the session does not want more of them now. Nobody is told yet, so
+    /// that nobody can close the link inside this call.
+    func linkReceived(_ input: inout ByteBuffer) -> Bool {
         let now = loop.now
         let used = input.withSpan { session.received($0, at: now) }
         input.consume(used)
+        return session.wantsInput
     }
 
     /// What was received can be told.

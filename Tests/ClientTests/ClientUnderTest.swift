@@ -35,6 +35,7 @@ final class ClientUnderTest: MQTTClientDelegate {
     /// Lets the client go as a process that dies does: the kernel closes its socket.
     func die() { client = nil }
 
+    var isConnected: Bool { client?.isConnected ?? false }
     var allSucceeded: Bool { outcomes.allSatisfy { $0.isSuccess } }
     var texts: [String] { messages.map { String(decoding: $0.payload, as: UTF8.self) } }
 

@@ -10,8 +10,14 @@ extension ClientSession {
         guard isTopicName(message.topic) else { return .invalidTopic }
         let pending: PendingPublish
         do throws(PublishRefusal) {
+            try checkRoom(for: message.topic.count + message.payload.count)
             pending = try PendingPublish(message, token: token)
-            try checkRoom(for: pending)
+            try checkRoom(for: pending.bytes.count)
+            // What no server takes, and what this one does not.
+            try checkSize(of: pending, maximum: WireLimits.largestPacketSize)
+            if isConnected, let maximum = server.maximumPacketSize {
+                try checkSize(of: pending, maximum: maximum)
+            }
         } catch {
             return error
         }
@@ -21,15 +27,10 @@ extension ClientSession {
         return nil
     }
 
-    private func checkRoom(for pending: PendingPublish) throws(PublishRefusal) {
+    private func checkRoom(for bytes: Int) throws(PublishRefusal) {
         guard queuedMessages < configuration.maximumQueuedMessages,
-            queuedBytes + pending.bytes.count <= configuration.maximumQueuedBytes
+            queuedBytes + bytes <= configuration.maximumQueuedBytes
         else { throw .queueFull }
-        // What no server takes, and what this one does not.
-        try checkSize(of: pending, maximum: WireLimits.largestPacketSize)
-        if isConnected, let maximum = server.maximumPacketSize {
-            try checkSize(of: pending, maximum: maximum)
-        }
     }
 
     private func checkSize(of pending: PendingPublish, maximum: Int) throws(PublishRefusal) {
