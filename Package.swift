@@ -124,3 +124,12 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )
+
+// libFuzzer brings its own `main`, so that a plain build leaves its program out; scripts/fuzz sets
+// the variable.
+if Context.environment["FLEET_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz-decoder", dependencies: ["MQTT"], path: "Tests/Fuzz",
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}

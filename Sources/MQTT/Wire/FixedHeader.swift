@@ -29,20 +29,17 @@ extension PacketDecoder {
         var shift = 0
         var position = offset &+ 1
         while true {
-            guard position < bytes.count else {
-                // What has arrived of the length may exceed the limit already.
-                try checkSize(type, size: position &- offset &+ length)
-                return nil
-            }
+            guard position < bytes.count else { return nil }
             let byte = bytes[position]
             position &+= 1
             length |= Int(byte & 0x7F) << shift
-            if byte & 0x80 == 0 { break }
+            let isLast = byte & 0x80 == 0
+            if !isLast && shift == 21 { throw .lengthTooLong }
+            // What has arrived of the length may exceed the limit already.
+            try checkSize(type, size: position &- offset &+ length)
+            if isLast { break }
             shift &+= 7
-            if shift == 28 { throw .lengthTooLong }
         }
-        let size = position &- offset &+ length
-        try checkSize(type, size: size)
         let isShortest =
             position &- offset &- 1 == VariableByteInteger.encodedSize(of: length)
         if !isShortest && version == .v5_0 && type != .connect { throw .overlongInteger }
