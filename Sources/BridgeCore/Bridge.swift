@@ -70,8 +70,7 @@ public struct Bridge {
     private var persistedThrough: PerRoute<UInt64>
     private var acknowledgementsSince: MonotonicTime?
     private var intakeCounters = PerRoute(up: IntakeCounters(), down: IntakeCounters())
-    public private(set) var refusedKept: Int
-    public private(set) var refusedEvicted: Int
+    public private(set) var refused: RefusedTotals
     /// Commits and reads that failed since the start.
     public private(set) var storeFailures = 0
 
@@ -96,8 +95,7 @@ public struct Bridge {
         intakes = PerRoute(up: intake(.up), down: intake(.down))
         forwarders = PerRoute(up: forwarder(.up), down: forwarder(.down))
         persistedThrough = stored.acknowledgedThrough
-        refusedKept = stored.refusedKept
-        refusedEvicted = stored.refusedEvicted
+        refused = stored.refused
     }
 
     // MARK: - What arrives
@@ -226,14 +224,17 @@ public struct Bridge {
         }
         transaction = nil
         isCommitting = false
-        refusedKept = result.refusedKept
-        refusedEvicted = result.refusedEvicted
+        refused = result.refused ?? refused
         persistedThrough = done.acknowledgedThrough
         for route in Route.allCases {
             intakes[route].committed(freedBytes: result.freedBytes[route])
             forwarders[route].committed(done.batches[route])
             for batch in done.batches[route] {
                 intakeCounters[route].stored += UInt64(batch.count)
+            }
+            // A commit that failed and had happened frees bytes that nobody is told of.
+            if forwarders[route].committedThrough == persistedThrough[route] {
+                intakes[route].storeIsEmpty()
             }
         }
     }

@@ -55,7 +55,9 @@ struct TopicPolicy: Sendable {
     func carries(_ message: ArrivingMessage, on route: Route) -> Bool {
         switch route {
         case .up: !own.contains(message.topic)
-        case .down: !(message.retain && TopicPolicy.isCommand(message.topic))
+        case .down:
+            !own.contains(message.topic)
+                && !(message.retain && TopicPolicy.isCommand(message.topic))
         }
     }
 

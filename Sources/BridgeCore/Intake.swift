@@ -130,6 +130,11 @@ struct Intake: Sendable {
         draftsCommitted = draftsTaken
     }
 
+    /// Nothing of this route is in the store any more.
+    mutating func storeIsEmpty() {
+        storedBytes = 0
+    }
+
     /// The next delivery to acknowledge on the connection that stands now.
     mutating func nextAcknowledgement() -> Delivery? {
         while let first = waiting.first, first.draft <= draftsCommitted {

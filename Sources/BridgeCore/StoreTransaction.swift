@@ -9,19 +9,29 @@ public struct StoreTransaction: Sendable, Equatable {
     public var refused: [RefusedMessage]
 }
 
+/// The table of refused messages.
+public struct RefusedTotals: Sendable, Equatable {
+    /// Rows in it.
+    public var kept: Int
+    /// Those that had to give way to newer ones, since the store was made.
+    public var evicted: Int
+
+    public init(kept: Int = 0, evicted: Int = 0) {
+        self.kept = kept
+        self.evicted = evicted
+    }
+}
+
 /// What the store says when a transaction is in it.
 public struct CommitResult: Sendable, Equatable {
     /// Bytes of the batches that were deleted.
     public var freedBytes: PerRoute<Int>
-    /// Rows in the table of refused messages.
-    public var refusedKept: Int
-    /// Refused messages that had to give way to newer ones, since the store was made.
-    public var refusedEvicted: Int
+    /// `nil` when the transaction refused nothing.
+    public var refused: RefusedTotals?
 
-    public init(freedBytes: PerRoute<Int>, refusedKept: Int, refusedEvicted: Int) {
+    public init(freedBytes: PerRoute<Int>, refused: RefusedTotals?) {
         self.freedBytes = freedBytes
-        self.refusedKept = refusedKept
-        self.refusedEvicted = refusedEvicted
+        self.refused = refused
     }
 }
 
@@ -32,8 +42,7 @@ public struct StoredState: Sendable, Equatable {
     public var nextSequence: PerRoute<UInt64>
     public var acknowledgedThrough: PerRoute<UInt64>
     public var bytes: PerRoute<Int>
-    public var refusedKept: Int
-    public var refusedEvicted: Int
+    public var refused = RefusedTotals()
 
     /// A new and empty store.
     public init(epoch: UInt64) {
@@ -41,7 +50,5 @@ public struct StoredState: Sendable, Equatable {
         nextSequence = PerRoute(up: 1, down: 1)
         acknowledgedThrough = PerRoute(up: 0, down: 0)
         bytes = PerRoute(up: 0, down: 0)
-        refusedKept = 0
-        refusedEvicted = 0
     }
 }

@@ -112,7 +112,7 @@ struct ForwarderTests {
         #expect(
             run.store.refused.map(\.reason) == [.acknowledgedWith(.quotaExceeded), .packetTooLarge])
         #expect(run.bridge.figures(.up).forwarder.refused == 2)
-        #expect(run.bridge.core.refusedKept == 2)
+        #expect(run.bridge.core.refused.kept == 2)
         #expect(run.depth == 0)
     }
 

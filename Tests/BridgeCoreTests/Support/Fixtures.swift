@@ -83,9 +83,8 @@ struct ModelStore {
         }) {
             refused.append(message)
         }
-        state.refusedKept = refused.count
-        return CommitResult(
-            freedBytes: freed, refusedKept: refused.count, refusedEvicted: 0)
+        state.refused.kept = refused.count
+        return CommitResult(freedBytes: freed, refused: state.refused)
     }
 
     func load(_ request: LoadRequest) -> [MessageBatch] {

@@ -1,0 +1,81 @@
+import FleetModel
+import IO
+
+/// What a machine says of itself: names and numbers that tell it from others.
+public struct MachineIdentity: Sendable, Equatable {
+    public var hostName: String
+    /// The board's serial number, as the firmware gives it; PCs and virtual machines have none here.
+    public var boardSerial: String?
+    /// machine-id(5).
+    public var machineID: String?
+    /// The kernel's boot, a UUID; random(4).
+    public var bootID: String?
+
+    public init(
+        hostName: String, boardSerial: String? = nil, machineID: String? = nil,
+        bootID: String? = nil
+    ) {
+        self.hostName = hostName
+        self.boardSerial = boardSerial
+        self.machineID = machineID
+        self.bootID = bootID
+    }
+
+    /// Reads them below `root`; what cannot be read is `nil`, or empty for the host name.
+    public static func read(root: String = "") -> MachineIdentity {
+        MachineIdentity(
+            hostName: text(root + "/proc/sys/kernel/hostname") ?? "",
+            boardSerial: text(root + "/proc/device-tree/serial-number"),
+            machineID: text(root + "/etc/machine-id"),
+            bootID: text(root + "/proc/sys/kernel/random/boot_id"))
+    }
+
+    /// The name of this node where none is configured.
+    public var defaultNodeName: NodeName? {
+        NodeName.default(hostName: hostName, boardSerial: boardSerial, machineID: machineID)
+    }
+
+    /// The boot in 64 bits, for what only compares boots; 0 where it is unknown.
+    public var bootBits: UInt64 {
+        let digits = (bootID ?? "").filter { $0 != "-" }.prefix(16)
+        return UInt64(digits, radix: 16) ?? 0
+    }
+
+    /// Changes when the card moves into another machine or the image is cloned.
+    var fingerprint: String { "\(boardSerial ?? "-") \(machineID ?? "-")" }
+
+    private static func text(_ path: String) -> String? {
+        guard let bytes = try? Files.read(path, limit: 256) else { return nil }
+        let text = String(decoding: bytes.filter { $0 > 0x20 && $0 < 0x7F }, as: UTF8.self)
+        return text.isEmpty ? nil : text
+    }
+}
+
+/// The file `instance` of a state folder: 64 random bits made at the first start, bound to the machine.
+public enum InstanceFile {
+    /// Reads the instance, or makes a new one: where there is none yet, and where the file was made on
+    /// another machine, so that a cloned card is never taken for its original.
+    ///
+    /// - Returns: `isNew` when it was made just now.
+    public static func load(
+        folder: String, machine: MachineIdentity
+    ) throws(DaemonError) -> (instance: Instance, isNew: Bool) {
+        let path = folder + "/instance"
+        let lines = String(decoding: (try? Files.read(path, limit: 1_024)) ?? [], as: UTF8.self)
+            .split(separator: "\n", omittingEmptySubsequences: false)
+        if lines.count >= 2, let instance = Instance(String(lines[0])),
+            lines[1] == machine.fingerprint
+        {
+            return (instance, false)
+        }
+        var random = SystemRandom()
+        let instance = Instance(bits: random.next())
+        let content = Array("\(instance)\n\(machine.fingerprint)\n".utf8)
+        do throws(IOError) {
+            try Files.writeAtomically(path, content.span, mode: 0o640)
+        } catch {
+            throw DaemonError(.cannotCreate, "the file \(path) cannot be written: \(error)")
+        }
+        return (instance, true)
+    }
+}

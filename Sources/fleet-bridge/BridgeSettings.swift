@@ -1,0 +1,195 @@
+import BridgeCore
+import Client
+import Config
+import Daemon
+import FleetModel
+import IO
+import MQTT
+
+/// One of the two brokers, as the configuration describes it.
+struct BrokerSettings {
+    var url: BrokerURL
+    var user: String?
+    var password: [UInt8]?
+    var caFile: String?
+    var certificateFile: String?
+    var keyFile: String?
+    var version: ClientProtocol
+    var keepAlive: Duration
+    var sessionExpiry: Duration
+    var maximumPacketSize: Int
+    /// `HOST:PORT` to connect to instead of the URL's, which TLS still verifies.
+    var connectTo: String?
+}
+
+/// The configuration of a bridge, understood.
+struct BridgeSettings {
+    var identity: BridgeIdentity
+    var edge: BrokerSettings
+    var upstream: BrokerSettings
+    var routes: RouteFilters
+    var limits: BridgeLimits
+    var refused: BridgeStore.RefusedLimits
+    /// The least time between two `service/bridge` with new figures.
+    var edgeReportInterval: Duration
+    var upstreamReportInterval: Duration
+}
+
+extension BridgeSettings {
+    /// `nil` when something is missing, of which the reader then knows.
+    init?(_ reader: ConfigurationReader) {
+        let site = reader.requiredParsed("site", hint: "write site = \"farm\"") {
+            try Site($0)
+        }
+        let node = Self.readNode(reader)
+        let edge = BrokerSettings(
+            reader.table("edge"), isUpstream: false, standardURL: "mqtt://127.0.0.1:1883")
+        let upstreamReader = reader.table("upstream")
+        let name = upstreamReader.parsed("name", default: "cloud") { try UpstreamName($0) }
+        let upstream = BrokerSettings(upstreamReader, isUpstream: true, standardURL: nil)
+        let routesReader = reader.table("routes")
+        (limits, refused) = Self.readLimits(reader)
+        let report = reader.table("report")
+        edgeReportInterval = report.duration(
+            "edge_interval", default: .seconds(2), in: .milliseconds(100)...(.seconds(3_600)))
+        upstreamReportInterval = report.duration(
+            "upstream_interval", default: .seconds(10), in: .milliseconds(100)...(.seconds(3_600)))
+        guard let site, let node, let edge, let upstream else {
+            // Ticked off, so that they are not called unknown beside what is really wrong.
+            _ = (routesReader.strings("up", default: []), routesReader.strings("down", default: []))
+            return nil
+        }
+        identity = BridgeIdentity(site: site, node: node, upstream: name)
+        self.edge = edge
+        self.upstream = upstream
+        guard let routes = Self.readRoutes(routesReader, identity) else { return nil }
+        self.routes = routes
+    }
+
+    private static func readNode(_ reader: ConfigurationReader) -> NodeName? {
+        guard !reader.has("node"), let standard = MachineIdentity.read().defaultNodeName else {
+            return reader.requiredParsed("node", hint: "write node = \"gateway\"") {
+                try NodeName($0)
+            }
+        }
+        return reader.parsed("node", default: standard.text) { try NodeName($0) }
+    }
+
+    private static func readRoutes(
+        _ reader: ConfigurationReader, _ identity: BridgeIdentity
+    ) -> RouteFilters? {
+        func filters(_ key: String, _ standard: [String]) -> [TopicFilter] {
+            reader.parsedList(key, default: standard) { text in
+                let filter = try TopicFilter(text, sharedSubscriptions: true)
+                guard !filter.isShared else {
+                    throw ConfigurationProblem(
+                        "a shared subscription gives a bridge a part of the messages only",
+                        hint: "leave out $share/NAME/")
+                }
+                return filter
+            }
+        }
+        let up = filters("up", identity.standardUpFilters)
+        let down = filters("down", identity.standardDownFilters)
+        do throws(RouteFilters.Overlap) {
+            let routes = try RouteFilters(up: up, down: down)
+            for overlap in routes.overlapsWithinRoutes {
+                reader.problem(
+                    overlap.route?.text ?? "up",
+                    "\"\(overlap.first)\" and \"\(overlap.second)\" have topics in common",
+                    hint: "a broker may send a message once for each; leave one of them out")
+            }
+            return routes
+        } catch {
+            reader.problem(
+                "up",
+                "\"\(error.first)\" and \"\(error.second)\" of routes.down have topics in common",
+                hint: "messages would go round in circles; narrow one of the two")
+            return nil
+        }
+    }
+
+    private static func readLimits(
+        _ reader: ConfigurationReader
+    ) -> (BridgeLimits, BridgeStore.RefusedLimits) {
+        var limits = BridgeLimits()
+        var refused = BridgeStore.RefusedLimits()
+        let store = reader.table("store")
+        limits.intake.up.maximumStoredBytes = store.size(
+            "maximum_bytes", default: limits.intake.up.maximumStoredBytes, in: 65_536...(1 << 44))
+        limits.intake.up.maximumStoredMessages = store.integer(
+            "maximum_messages", default: limits.intake.up.maximumStoredMessages,
+            in: 1...(1 << 40))
+        refused.messages = store.integer(
+            "maximum_refused_messages", default: refused.messages, in: 1...1_000_000)
+        refused.bytes = store.size(
+            "maximum_refused_bytes", default: refused.bytes, in: 1_024...(1 << 40))
+        let forwarding = reader.table("forwarding")
+        limits.forwarder.maximumInFlight = forwarding.integer(
+            "maximum_in_flight", default: limits.forwarder.maximumInFlight, in: 1...65_535)
+        limits.forwarder.maximumInFlightBytes = forwarding.size(
+            "maximum_in_flight_bytes", default: limits.forwarder.maximumInFlightBytes,
+            in: 1_024...(1 << 30))
+        limits.forwarder.acknowledgementTimeout = forwarding.duration(
+            "acknowledgement_timeout", default: limits.forwarder.acknowledgementTimeout,
+            in: .seconds(1)...(.seconds(3_600)))
+        return (limits, refused)
+    }
+}
+
+extension BrokerSettings {
+    init?(_ reader: ConfigurationReader, isUpstream: Bool, standardURL: String?) {
+        let url: BrokerURL? =
+            if let standardURL {
+                reader.parsed("url", default: standardURL) { try BrokerURL($0) }
+            } else {
+                reader.requiredParsed("url", hint: "write url = \"mqtts://HOST:8883\"") {
+                    try BrokerURL($0)
+                }
+            }
+        user = reader.string("user") ?? url?.user
+        password = Self.readPassword(reader)
+        caFile = reader.path("ca_file")
+        certificateFile = reader.path("client_certificate")
+        keyFile = reader.path("client_key")
+        if (certificateFile == nil) != (keyFile == nil) {
+            let missing = keyFile == nil ? "client_key" : "client_certificate"
+            reader.reportMissing(missing, hint: "certificate and key come together")
+        }
+        // The edge needs MQTT 5: only there a bridge hears whether a message is retained.
+        version =
+            isUpstream
+            ? reader.parsed("version", default: "auto", parse: Self.version) : .exactly(.v5_0)
+        keepAlive = reader.duration(
+            "keep_alive", default: .seconds(isUpstream ? 30 : 60),
+            in: .seconds(1)...(.seconds(18 * 3_600)))
+        sessionExpiry = reader.duration(
+            "session_expiry", default: .seconds(7 * 86_400), in: .seconds(60)...(.seconds(1 << 31)))
+        maximumPacketSize = reader.size(
+            "maximum_packet_size", default: 4 << 20, in: 1_024...268_435_460)
+        connectTo = isUpstream ? reader.string("connect_to") : nil
+        guard let url else { return nil }
+        self.url = url
+    }
+
+    private static func version(_ text: String) throws -> ClientProtocol {
+        switch text {
+        case "auto": .automatic
+        case "5", "5.0": .exactly(.v5_0)
+        case "3.1.1": .exactly(.v3_1_1)
+        default: throw ConfigurationProblem("must be \"auto\", \"5\" or \"3.1.1\"")
+        }
+    }
+
+    private static func readPassword(_ reader: ConfigurationReader) -> [UInt8]? {
+        guard let path = reader.path("password_file") else { return nil }
+        do throws(IOError) {
+            var password = try Files.readPrivate(path, limit: 64 * 1_024)
+            while let last = password.last, last == 0x0A || last == 0x0D { password.removeLast() }
+            return password
+        } catch {
+            reader.problem("password_file", "\(error)")
+            return nil
+        }
+    }
+}
