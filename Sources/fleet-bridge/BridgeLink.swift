@@ -120,7 +120,7 @@ final class BridgeLink: MQTTClientDelegate {
             "\(name): connected",
             [
                 "broker": configuration.url, "session_present": result.sessionPresent,
-                "version": result.version, "receive_maximum": result.server.receiveMaximum,
+                "version": "\(result.version)", "receive_maximum": result.server.receiveMaximum,
             ])
         if result.server.maximumQoS == .atMostOnce {
             log.error(

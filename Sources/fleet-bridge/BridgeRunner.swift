@@ -6,6 +6,7 @@ import IO
 import JSON
 import MQTT
 import Store
+import TLS
 
 /// What the store's thread tells the loop.
 enum StoreNews: Sendable {
@@ -33,7 +34,7 @@ final class BridgeRunner {
     init(
         _ settings: BridgeSettings, _ opened: OpenedStore, machine: MachineIdentity,
         context: DaemonContext, port: EventLoop.Port<StoreNews>
-    ) throws(NameError) {
+    ) throws(FleetModel.NameError) {
         self.settings = settings
         self.context = context
         self.port = port

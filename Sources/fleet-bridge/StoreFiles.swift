@@ -41,9 +41,10 @@ struct StoreFiles {
             try quarantine(log, "it was found damaged while in use")
             try Files.remove(mark)
         }
-        do {
+        do throws(StoreError) {
             return try BridgeStore.start(path: path, limits: limits, onEvent: onEvent)
-        } catch let error as StoreError where error.kind == .corrupt {
+        } catch {
+            guard error.kind == .corrupt else { throw error }
             try quarantine(log, error.message)
             return try BridgeStore.start(path: path, limits: limits, onEvent: onEvent)
         }
