@@ -110,6 +110,9 @@ final class BridgeRunner {
         session.sessionExpirySeconds = UInt32(clamping: broker.sessionExpiry.components.seconds)
         session.keepAliveSeconds = UInt16(clamping: broker.keepAlive.components.seconds)
         session.pingResponseTimeout = min(broker.keepAlive, .seconds(15))
+        // Mosquitto 2.0 forgets its own count when a session is resumed and sends more than it may,
+        // so the number is not what bounds memory here: `pauseReading` is.
+        session.receiveMaximum = .max
         session.maximumPacketSize = broker.maximumPacketSize
         let forwarder = settings.limits.forwarder
         session.maximumInFlight = UInt16(clamping: forwarder.maximumInFlight)
