@@ -51,8 +51,10 @@ public final class MQTTClient {
         self.loop = loop
         self.delegate = delegate
         connector = Connector(
-            loop: loop, resolver: resolver ?? Resolver(loop: loop), host: configuration.url.host,
-            port: configuration.url.port, timeout: configuration.connectTimeout)
+            loop: loop, resolver: resolver ?? Resolver(loop: loop),
+            host: configuration.connectTo?.host ?? configuration.url.host,
+            port: configuration.connectTo?.port ?? configuration.url.port,
+            timeout: configuration.connectTimeout)
         backoff = Backoff(configuration.backoff)
         session = ClientSession(
             configuration.session, firstPacketID: .random(in: 1 ... .max, using: &generator))
@@ -78,6 +80,12 @@ public final class MQTTClient {
     public var queuedMessages: Int { session.queuedMessages }
     /// Bytes of their topics, properties and payloads.
     public var queuedBytes: Int { session.queuedBytes }
+
+    /// Reads nothing while it is `true`, so that the server's messages wait there. Pings are not
+    /// read either: for longer than the keep-alive it costs the connection.
+    public var pausesReading = false {
+        didSet { if pausesReading != oldValue { markDirty() } }
+    }
 
     // MARK: What the application does
 
@@ -300,7 +308,7 @@ public final class MQTTClient {
     }
 
     private func flush(_ link: ClientLink) {
-        link.setWantsInput(session.wantsInput)
+        link.setWantsInput(session.wantsInput && !pausesReading)
         do throws(ClientFailure) {
             var isWritten = false
             repeat {

@@ -3,7 +3,20 @@ import TLS
 
 /// What an `MQTTClient` is told once.
 public struct MQTTClientConfiguration: Sendable {
+    /// Where to connect when that is not the URL's host and port: a tunnel, or a test. TLS still
+    /// asks for the URL's host.
+    public struct Endpoint: Hashable, Sendable {
+        public var host: String
+        public var port: UInt16
+
+        public init(host: String, port: UInt16) {
+            self.host = host
+            self.port = port
+        }
+    }
+
     public var url: BrokerURL
+    public var connectTo: Endpoint?
     public var session: ClientSessionConfiguration
     /// What TLS trusts and shows; not used for `mqtt://`.
     public var tls = TLSClientConfiguration()

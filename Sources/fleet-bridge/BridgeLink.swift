@@ -87,7 +87,7 @@ final class BridgeLink: MQTTClientDelegate {
     }
 
     func pauseReading(_ pause: Bool) {
-        if client.pausesReading != pause { client.pausesReading = pause }
+        client.pausesReading = pause
     }
 
     /// Hands over what the core has for this side, as far as it goes.

@@ -18,8 +18,8 @@ struct BrokerSettings {
     var keepAlive: Duration
     var sessionExpiry: Duration
     var maximumPacketSize: Int
-    /// `HOST:PORT` to connect to instead of the URL's, which TLS still verifies.
-    var connectTo: String?
+    /// Where to connect instead of the URL's host, which TLS still verifies.
+    var connectTo: MQTTClientConfiguration.Endpoint?
 }
 
 /// The configuration of a bridge, understood.
@@ -167,7 +167,7 @@ extension BrokerSettings {
             "session_expiry", default: .seconds(7 * 86_400), in: .seconds(60)...(.seconds(1 << 31)))
         maximumPacketSize = reader.size(
             "maximum_packet_size", default: 4 << 20, in: 1_024...268_435_460)
-        connectTo = isUpstream ? reader.string("connect_to") : nil
+        connectTo = isUpstream ? reader.parsed("connect_to", parse: Self.endpoint) : nil
         guard let url else { return nil }
         self.url = url
     }
@@ -179,6 +179,11 @@ extension BrokerSettings {
         case "3.1.1": .exactly(.v3_1_1)
         default: throw ConfigurationProblem("must be \"auto\", \"5\" or \"3.1.1\"")
         }
+    }
+
+    private static func endpoint(_ text: String) throws -> MQTTClientConfiguration.Endpoint {
+        let url = try BrokerURL("mqtt://\(text)")
+        return MQTTClientConfiguration.Endpoint(host: url.host, port: url.port)
     }
 
     private static func readPassword(_ reader: ConfigurationReader) -> [UInt8]? {
