@@ -44,8 +44,8 @@ extension BrokerShard {
     ) {
         guard let packetID = publish.packetID else { preconditionFailure("QoS 1 has one") }
         if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
-        if let reason = retainFault(delivery.view, c) {
-            return sendAcknowledgement(c, .pubAck, packetID, reason)
+        if mustRefuseRetained(delivery.view, source, c) {
+            return sendAcknowledgement(c, .pubAck, packetID, .quotaExceeded)
         }
         let taken = route(source, &delivery, from: connections[c].session)
         sendAcknowledgement(
@@ -64,8 +64,8 @@ extension BrokerShard {
             return sendAcknowledgement(c, .pubRec, packetID)
         }
         if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
-        if let reason = retainFault(delivery.view, c) {
-            return sendAcknowledgement(c, .pubRec, packetID, reason)
+        if mustRefuseRetained(delivery.view, source, c) {
+            return sendAcknowledgement(c, .pubRec, packetID, .quotaExceeded)
         }
         sessions[s].incoming.insert(packetID)
         guard journal.isRecording && !sessions[s].isTransient else {

@@ -20,15 +20,13 @@ extension BrokerShard {
         journal.record(.retained(message))
     }
 
-    /// Why a retained message cannot be kept, for a client that can be told; `nil` when it can.
-    func retainFault(_ view: MessageView, _ c: UInt32) -> ReasonCode? {
-        guard view.isRetained, !view.payload.isEmpty, connections[c].isVersion5 else { return nil }
-        let limits = configuration.limits
-        // A topic that is kept already may be replaced at the limit of messages; see hasRetainedRoom.
-        let isFull =
-            retained.count > limits.retainedMessages
-            || retained.byteCount + view.payload.count > limits.retainedBytes
-        return isFull ? .quotaExceeded : nil
+    /// Whether a retained message cannot be kept, and its publisher can be told instead of having it
+    /// routed. Before 5.0, and at QoS 0, nobody can be told.
+    func mustRefuseRetained(_ view: MessageView, _ source: Span<UInt8>, _ c: UInt32) -> Bool {
+        guard view.isRetained, !view.payload.isEmpty, connections[c].isVersion5 else {
+            return false
+        }
+        return !hasRetainedRoom(source.extracting(view.topic.range), view)
     }
 
     private func hasRetainedRoom(_ topic: Span<UInt8>, _ view: MessageView) -> Bool {

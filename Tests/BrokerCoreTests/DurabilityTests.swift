@@ -1,0 +1,185 @@
+import MQTT
+import Testing
+
+@testable import BrokerCore
+
+/// What a store that commits later will rely on.
+@Suite struct DurabilityTests {
+    private func broker() -> TestBroker {
+        var configuration = BrokerConfiguration()
+        configuration.durability = .journal
+        let broker = TestBroker(configuration)
+        broker.commitsAtOnce = false
+        return broker
+    }
+
+    private func keptSession(_ broker: TestBroker, _ name: String) -> TestClient {
+        guard let client = broker.open() else { preconditionFailure("no room") }
+        client.connect(name, cleanStart: false) { $0.add(.sessionExpiryInterval, uint32: 100) }
+        broker.commit()
+        return client
+    }
+
+    @Test func `memory durability records nothing and holds nothing back`() {
+        let broker = TestBroker()
+        broker.client("l", cleanStart: false, expiry: 100).subscribed("t", .atLeastOnce)
+        let client = broker.client("c", cleanStart: false, expiry: 100)
+        client.publish("t", "x", .exactlyOnce, retain: true)
+        #expect(client.conversation() == ["pubRec id1"])
+        #expect(broker.turns.isEmpty)
+    }
+
+    @Test func `CONNACK of a kept session waits for its commit`() throws {
+        let broker = broker()
+        let client = try #require(broker.open())
+        client.connect("c", cleanStart: false) { $0.add(.sessionExpiryInterval, uint32: 100) }
+        #expect(client.conversation().isEmpty)
+        broker.commit()
+        #expect(client.conversation() == ["connack 0x00"])
+    }
+
+    @Test func `PUBACK leaves after the commit of what it acknowledges`() {
+        let broker = broker()
+        let listener = keptSession(broker, "l")
+        listener.subscribe([("t", SubscriptionOptions(qos: .atLeastOnce))])
+        broker.commit()
+        #expect(listener.conversation() == ["connack 0x00", "suback id1 [1]"])
+        let client = broker.client("c")
+        client.publish("t", "x", .atLeastOnce)
+        // Neither the acknowledgement nor the message to the kept session, which must be known again.
+        #expect(client.conversation().isEmpty)
+        #expect(listener.conversation().isEmpty)
+        broker.commit()
+        #expect(client.conversation() == ["pubAck id1"])
+        #expect(listener.conversation() == ["publish t=x q1 id1"])
+    }
+
+    @Test func `QoS 1 that no kept session takes waits for nothing`() {
+        let broker = broker()
+        let listener = broker.client("l").subscribed("t", .atLeastOnce)
+        let client = broker.client("c")
+        client.publish("t", "x", .atLeastOnce)
+        #expect(client.conversation() == ["pubAck id1"])
+        #expect(listener.conversation() == ["publish t=x q1 id1"])
+        #expect(broker.turns.isEmpty)
+    }
+
+    @Test func `QoS 2 is routed after its identifier is committed`() {
+        let broker = broker()
+        let listener = broker.client("l").subscribed("t")
+        let client = keptSession(broker, "c")
+        _ = client.received()
+        client.publish("t", "x", .exactlyOnce)
+        client.publish("t", "x", .exactlyOnce, duplicate: true, id: 1)
+        #expect(listener.conversation().isEmpty)
+        #expect(client.conversation().isEmpty)
+        broker.commit()
+        #expect(listener.conversation() == ["publish t=x q0"])
+        #expect(client.conversation() == ["pubRec id1", "pubRec id1"])
+    }
+
+    @Test func `acknowledgements leave in order of arrival`() {
+        // [MQTT-4.6.0-2], [MQTT-4.6.0-3]
+        let broker = broker()
+        keptSession(broker, "l").subscribe([("t", SubscriptionOptions(qos: .atLeastOnce))])
+        broker.commit()
+        let client = broker.client("c")
+        client.publish("t", "kept", .atLeastOnce)
+        client.publish("nobody", "x", .atLeastOnce)
+        client.send(.pingReq)
+        // The second is safe, but does not overtake the first.
+        #expect(client.conversation().isEmpty)
+        broker.commit()
+        #expect(client.conversation() == ["pubAck id1", "pubAck id2 0x10", "pingresp"])
+    }
+
+    @Test func `PUBREL leaves after its state is committed`() {
+        let broker = broker()
+        let listener = keptSession(broker, "l")
+        listener.subscribe([("t", SubscriptionOptions(qos: .exactlyOnce))])
+        broker.commit()
+        broker.client("c").publish("t", "x", .exactlyOnce)
+        broker.commit()
+        _ = listener.received()
+        listener.pubRec(1)
+        #expect(listener.conversation().isEmpty)
+        broker.commit()
+        #expect(listener.conversation() == ["pubRel id1"])
+    }
+
+    @Test func `unacknowledged QoS 1 counts against receive maximum`() {
+        var configuration = BrokerConfiguration()
+        configuration.durability = .journal
+        configuration.limits.receiveMaximum = 2
+        let broker = TestBroker(configuration)
+        broker.commitsAtOnce = false
+        keptSession(broker, "l").subscribe([("t", SubscriptionOptions(qos: .atLeastOnce))])
+        broker.commit()
+        let client = broker.client("c")
+        for _ in 1...2 { client.publish("t", "x", .atLeastOnce) }
+        broker.commit()
+        for _ in 1...2 { client.publish("t", "x", .atLeastOnce) }
+        #expect(!client.isClosed)
+        client.publish("t", "x", .atLeastOnce)
+        #expect(client.isClosed)
+    }
+
+    @Test func `a turn holds its changes in their order`() throws {
+        let broker = broker()
+        let client = keptSession(broker, "c")
+        broker.turns = []
+        client.subscribe([("t", SubscriptionOptions(qos: .atLeastOnce))])
+        client.publish("t", "x", .atLeastOnce, retain: true)
+        broker.commit()
+        client.pubAck(1)
+        broker.commit()
+        let names = broker.turns.flatMap(\.changes).map { change in
+            switch change {
+            case .subscribed(_, let filter, _):
+                "subscribed " + String(decoding: filter, as: UTF8.self)
+            case .retained(let message):
+                "retained " + String(decoding: message.topic, as: UTF8.self)
+            case .queued: "queued"
+            case .sent(_, let id): "sent \(id)"
+            case .completed(_, let id): "completed \(id)"
+            default: "other"
+            }
+        }
+        #expect(names == ["subscribed t", "retained t", "queued", "sent 1", "completed 1"])
+        let numbers = broker.turns.map(\.number.rawValue)
+        #expect(numbers == numbers.sorted() && Set(numbers).count == numbers.count)
+    }
+}
+
+@Suite struct ShardTests {
+    @Test func `three shards share messages and retained messages as values`() throws {
+        let shards = (0..<3).map {
+            TestBroker(position: ShardPosition(index: $0, count: 3))
+        }
+        for shard in shards { shard.peers = shards.filter { $0 !== shard } }
+        let clients = (0..<9).map { shards[$0 % 3].client("c\($0)").subscribed("t", .atLeastOnce) }
+        clients[0].publish("t", "x", .atLeastOnce, retain: true)
+        for client in clients {
+            let publishes = client.received().filter { $0.publish != nil }
+            #expect(publishes.map(\.payload) == ["x"])
+        }
+        for shard in shards {
+            #expect(shard.client("late").subscribed("t").received().map(\.payload) == ["x"])
+        }
+    }
+
+    @Test func `a client identifier names its shard, and assigned ones their own`() throws {
+        let name = Array("some-client".utf8)
+        let index = ShardPosition.shard(ofClientID: name.span, count: 3)
+        #expect((0..<3).contains(index))
+        #expect(ShardPosition.shard(ofClientID: name.span, count: 3) == index)
+        for shard in 0..<3 {
+            let broker = TestBroker(position: ShardPosition(index: shard, count: 3))
+            let client = try #require(broker.open())
+            let packet = try #require(client.connect("").received().first)
+            let text = try #require(packet.string(.assignedClientIdentifier))
+            let assigned = Array(text.utf8)
+            #expect(ShardPosition.shard(ofClientID: assigned.span, count: 3) == shard)
+        }
+    }
+}
