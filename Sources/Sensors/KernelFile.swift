@@ -61,11 +61,12 @@ enum KernelFile {
         return String(printable) + (text.unicodeScalars.count > 20 ? "…" : "")
     }
 
+    /// The reason stands before the path, because a long text is cut at its end.
     private static func failureText(_ error: IOError, _ path: String) -> String {
         switch error.code {
-        case .noSuchFile, .notADirectory: "\(path) is not there"
-        case .permissionDenied: "no permission to read \(path)"
-        case .fileTooLarge: "\(path) is too long"
+        case .noSuchFile, .notADirectory: "not there: \(path)"
+        case .permissionDenied: "no permission: \(path)"
+        case .fileTooLarge: "too long: \(path)"
         default: "\(error.code)"
         }
     }
