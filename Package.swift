@@ -111,8 +111,9 @@ let package = Package(
         tests("IOTests", ["IO", "MQTT"]),
         tests("TLSTests", ["TLS", "IO", "MQTT"]),
         // A process that the store's tests kill, starve and deny; not part of any package.
+        .target(name: "CFaultySync", path: "Tests/CFaultySync"),
         .executableTarget(
-            name: "store-probe", dependencies: ["Store"], path: "Tests/StoreProbe",
+            name: "store-probe", dependencies: ["Store", "CFaultySync"], path: "Tests/StoreProbe",
             swiftSettings: settings),
         tests("StoreTests", ["Store", "IO", "store-probe"]),
         tests("ConfigTests", ["Config"]),

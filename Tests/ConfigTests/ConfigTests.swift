@@ -188,7 +188,8 @@ private enum Level: String, CaseIterable {
 
     @Test(arguments: [
         ("a = ", 1), ("a = 1\na = 2", 2), ("[t]\nx = 01", 2), ("a = \"\u{1}\"", 1), ("a == 1", 1),
-        ("a = 9223372036854775808", 1), ("[a\n", 1), ("a = [1, 2", 1), ("é = 1", 1),
+        ("a = 9223372036854775808", 1), ("[a\n", 1), ("a = 1\nb = [}\nc = 1", 2),
+        ("\ngröße = 1", 2), ("a = [1, 2", 1), ("é = 1", 1),
         ("a" + String(repeating: ".a", count: 100_000) + " = 1", 1),
         ("a = " + String(repeating: "[", count: 100_000), 1),
     ])
@@ -296,5 +297,55 @@ private enum Level: String, CaseIterable {
         #expect(NearestName.suggestion(for: "prt", among: names) == "port")
         #expect(NearestName.suggestion(for: "colour", among: names) == nil)
         #expect(NearestName.suggestion(for: "", among: names) == nil)
+    }
+}
+
+@Suite struct HostileText {
+    /// Any change to a configuration is read, or is an error with a place; nothing traps.
+    @Test func damagedTextIsReadOrRefusedWithItsPlace() throws {
+        let sample = Array(
+            """
+            site = "farm" # café
+            list = ["a", 'b', \"\"\"c\"\"\"]
+            when = 2025-03-09T07:05:01Z
+            [log]
+            level = "info"
+            [[listener]]
+            address = "127.0.0.1:1883"
+            tls = { key = "k", x.y = 0x1F, z = [1.5, inf, -nan] }
+            """.utf8)
+        let alphabet = Array("\"'[]{}=.,#\n\\u0 e-+_:TZ\u{0}\u{7F}".utf8) + [0xC3, 0xFF]
+        var state: UInt64 = 42
+        func random(_ limit: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % limit
+        }
+        var (read, refused) = (0, 0)
+        for _ in 0..<4_000 {
+            var bytes = sample
+            for _ in 0...random(4) {
+                switch random(3) {
+                case 0: bytes[random(bytes.count)] = alphabet[random(alphabet.count)]
+                case 1: bytes.insert(alphabet[random(alphabet.count)], at: random(bytes.count))
+                default: bytes.remove(at: random(bytes.count))
+                }
+            }
+            guard let text = String(validating: bytes, as: UTF8.self) else { continue }
+            do throws(ConfigurationError) {
+                let document = try ConfigurationDocument(text: text, name: "x.toml")
+                let reader = ConfigurationReader(document)
+                _ = reader.string("site", default: "home")
+                _ = reader.tables("listener").map { $0.table("tls").string("key") }
+                _ = reader.effective()
+                read += 1
+                try reader.finish()
+            } catch {
+                #expect(
+                    error.problems.allSatisfy { $0.description.hasPrefix("x.toml:") }, "\(error)")
+                refused += 1
+            }
+        }
+        #expect(read > 100)
+        #expect(refused > 100)
     }
 }

@@ -1,3 +1,4 @@
+import CFaultySync
 import Glibc
 import Store
 import Synchronization
@@ -20,6 +21,8 @@ enum StoreProbe {
         switch arguments[1] {
         case "commit": commitForEver(arguments[2])
         case "fill": fill(arguments[2])
+        case "sync-once": failSync(arguments[2], count: 1)
+        case "sync-always": failSync(arguments[2], count: -1)
         default: openAsNobody(arguments[2])
         }
     }
@@ -75,6 +78,40 @@ enum StoreProbe {
                     usleep(500)
                 }
             }
+        } catch {
+            say("error \(error.kind)")
+        }
+    }
+
+    /// Commits ten numbers; from the fifth on, `count` calls of fsync(2) fail.
+    static func failSync(_ path: String, count: Int32) {
+        do throws(StoreError) {
+            let options = options()
+            let thread = try StoreThread.start(path: path) { () throws(StoreError) in
+                try Database(path: path, schema: schema, options: options)
+            } onEvent: { event in
+                switch event {
+                case .reopened: say("reopened")
+                case .failed(let error): say("event \(error.kind)")
+                }
+            }
+            for number in 1...10 {
+                if number == 5 {
+                    // FULL means that each commit so far came with at least one.
+                    say("synced \(faulty_sync_calls() >= 4)")
+                    faulty_sync_fail_next(count)
+                }
+                do throws(StoreError) {
+                    try thread.perform { database throws(StoreError) in
+                        try insert(number, database)
+                    }
+                    say("\(number)")
+                } catch {
+                    say("\(number) \(error.kind)")
+                }
+            }
+            faulty_sync_fail_next(0)
+            thread.stop()
         } catch {
             say("error \(error.kind)")
         }

@@ -134,3 +134,53 @@ private func crashed(_ folder: Folder, rows: Int) throws -> String {
         #expect(try numbers(open(aside)) == [1, 2, 3, 4, 5])
     }
 }
+
+@Suite struct HostileFiles {
+    /// Any bytes in place of a store open, or throw; nothing traps, and nothing hangs.
+    @Test func randomDamageAnywhereIsAnErrorOrHarmless() throws {
+        let folder = try Folder()
+        do {
+            let database = try open(folder.store)
+            try database.transaction { () throws(StoreError) in
+                for number in 1...200 { try insert(number, database, count: 100) }
+            }
+        }
+        let sound = try folder.bytes(folder.store)
+        var generator = SplitMix(state: 20_250_309)
+        var (opened, refused) = (0, 0)
+        for round in 0..<300 {
+            var bytes = sound
+            for _ in 0..<Int.random(in: 1...8, using: &generator) {
+                // Half of the rounds within the header, where the decisions are.
+                let end = round % 2 == 0 ? 100 : bytes.count
+                bytes[Int.random(in: 0..<end, using: &generator)] = .random(
+                    in: 0...255, using: &generator)
+            }
+            let path = folder.path + "/\(round).db"
+            try folder.write(bytes, to: path)
+            do throws(StoreError) {
+                let database = try open(path)
+                _ = try? numbers(database)
+                _ = try? database.problems()
+                opened += 1
+            } catch {
+                #expect(error.hint != nil || error.kind == .other, "\(error)")
+                refused += 1
+            }
+        }
+        #expect(opened > 10)
+        #expect(refused > 10)
+    }
+}
+
+/// Steele, Lea and Flood's SplitMix64: the same numbers in each run.
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

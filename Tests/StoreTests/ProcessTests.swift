@@ -74,6 +74,37 @@ private let probeSchema = Schema(
         #expect(try database.problems() == [])
     }
 
+    @Test func afterARealFailureOfSyncOnlyWhatComesLaterIsAcknowledged() throws {
+        let folder = try Folder()
+        let (process, output) = try probe("sync-once", folder.store)
+        let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(
+            text.split(separator: "\n").map(String.init) == [
+                "1", "2", "3", "4", "synced true", "5 inputOutput", "reopened", "6", "7", "8", "9",
+                "10",
+            ])
+        let database = try open(folder.store, probeSchema)
+        #expect(try database.problems() == [])
+        let rows = try database.statement("SELECT n FROM left ORDER BY n")
+        var kept: [Int64] = []
+        while try rows.step() { kept.append(rows.integer(0)) }
+        // The failed one may have happened; no other may be missing.
+        #expect(kept.filter { $0 != 5 } == [1, 2, 3, 4, 6, 7, 8, 9, 10])
+    }
+
+    @Test func aDiskThatNeverSyncsAgainStopsAllAcknowledgements() throws {
+        let folder = try Folder()
+        let (process, output) = try probe("sync-always", folder.store)
+        let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(
+            text.split(separator: "\n").map(String.init)
+                == ["1", "2", "3", "4", "synced true", "5 inputOutput", "event inputOutput"]
+                + (6...10).map { "\($0) inputOutput" })
+        #expect(try open(folder.store, probeSchema).problems() == [])
+    }
+
     @Test func aFileThatMayOnlyBeReadIsAnErrorOfItsOwn() throws {
         let folder = try Folder()
         do { _ = try open(folder.store) }
