@@ -81,10 +81,15 @@ public final class MQTTClient {
     /// Bytes of their topics, properties and payloads.
     public var queuedBytes: Int { session.queuedBytes }
 
-    /// Reads nothing while it is `true`, so that the server's messages wait there. Pings are not
-    /// read either: for longer than the keep-alive it costs the connection.
-    public var pausesReading = false {
-        didSet { if pausesReading != oldValue { markDirty() } }
+    /// Reads nothing while it is `true` and there is a connection, so that the server's messages
+    /// wait there. The server's silence then proves nothing, and does not end the connection.
+    public var pausesReading: Bool {
+        get { session.pausesInput }
+        set {
+            guard newValue != session.pausesInput else { return }
+            session.pausesInput = newValue
+            markDirty()
+        }
     }
 
     // MARK: What the application does
@@ -308,7 +313,7 @@ public final class MQTTClient {
     }
 
     private func flush(_ link: ClientLink) {
-        link.setWantsInput(session.wantsInput && !pausesReading)
+        link.setWantsInput(session.wantsInput)
         do throws(ClientFailure) {
             var isWritten = false
             repeat {

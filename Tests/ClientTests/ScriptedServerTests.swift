@@ -108,6 +108,23 @@ struct ScriptedServerTests {
         #expect(client.failures[0].kind == .connectionLost)
     }
 
+    @Test("A client that pauses reading gets everything once it goes on")
+    func pausesReading() throws {
+        let loop = try EventLoop()
+        let server = try ScriptedServer(loop)
+        server.answer = { if case .connect = $0 { Self.accepted5 } else { [] } }
+        let client = try ClientUnderTest("mqtt://127.0.0.1:\(server.port)", loop: loop)
+        try loop.wait(for: "the connection") { client.isConnected }
+        client.client?.pausesReading = true
+        var bytes: [UInt8] = []
+        for number in UInt8(1)...100 { bytes += [0x30, 5, 0, 1, 65, 0, number] }
+        server.send(bytes)
+        for _ in 0..<5 { loop.turn(waitingAtMost: .milliseconds(5)) }
+        #expect(client.messages.isEmpty)
+        client.client?.pausesReading = false
+        try loop.wait(for: "all") { client.messages.count == 100 }
+    }
+
     @Test("Nothing listens, or the name does not exist: told apart, tried again")
     func unreachable() throws {
         let loop = try EventLoop()

@@ -43,6 +43,9 @@ public struct ClientSession: ~Copyable {
     /// Bytes of topics, properties and payloads that wait or are on their way.
     public internal(set) var queuedBytes = 0
 
+    /// The application takes nothing for now: see `wantsInput`.
+    public var pausesInput = false
+
     var state = State.idle
     var decoder: PacketDecoder
     var clientID: [UInt8]
@@ -81,11 +84,13 @@ public struct ClientSession: ~Copyable {
     /// Whether there is nothing left that the server has to answer or that waits for it.
     public var isDrained: Bool { queuedMessages == 0 && controlIDs.isEmpty }
 
-    /// Whether bytes should be read. In 3.x, which knows no receive maximum, it is false while the
-    /// application holds `receiveMaximum` messages unacknowledged; call `received` again with what
-    /// was left once it is true.
+    /// Whether bytes should be read. False while a connected application pauses; and in 3.x, which
+    /// knows no receive maximum, while it holds `receiveMaximum` messages unacknowledged. Call
+    /// `received` again with what was left once it is true.
     public var wantsInput: Bool {
-        version == .v5_0 || inbound.held < max(1, Int(configuration.receiveMaximum))
+        guard isConnected else { return true }
+        guard !pausesInput else { return false }
+        return version == .v5_0 || inbound.held < max(1, Int(configuration.receiveMaximum))
     }
 
     /// The oldest event not yet taken.

@@ -191,6 +191,23 @@ struct ClientSessionInboundTests {
         #expect(client.events().messages.count == 2)
     }
 
+    @Test("An application that pauses is told nothing, and silence then proves nothing")
+    func pause() {
+        let client = connected()
+        client.session.pausesInput = true
+        let publish = Publish(
+            qos: .atLeastOnce, topic: ByteRange(0..<1), packetID: 1, payload: ByteRange(0..<1))
+        let bytes = SessionUnderTest.bytes(.publish(publish), from: [65], .v5_0)
+        #expect(client.session.received(bytes.span, at: client.now) == 0)
+        for _ in 0..<5 { client.pass(.seconds(30)) }
+        #expect(client.isConnected && client.events().isEmpty)
+        client.session.pausesInput = false
+        #expect(client.session.received(bytes.span, at: client.now) == bytes.count)
+        #expect(client.events().messages.count == 1)
+        for _ in 0..<5 { client.pass(.seconds(30)) }
+        #expect(client.events().end == .pingTimeout)
+    }
+
     @Test("A topic alias, and PUBREL before PUBREC, are protocol errors")
     func errors() {
         let client = connected()
