@@ -6,7 +6,6 @@ enum OpenSSLErrors {
     struct Entry {
         var code: UInt
         var reason: Int32 { ERR_GET_REASON(code) }
-        var library: Int32 { ERR_GET_LIB(code) }
 
         /// `certificate verify failed`, without OpenSSL's function and file names.
         var text: String {
@@ -18,13 +17,14 @@ enum OpenSSLErrors {
 
     /// Forgets what earlier calls left, so that the next call's errors are its own.
     static func clear() {
-        ERR_clear_error()
+        // SAFETY: touches this thread's queue only, as the calls below.
+        unsafe ERR_clear_error()
     }
 
     /// The first error since `clear`, which is the cause of those that follow; empties the queue.
     static func take() -> Entry? {
-        let code = ERR_get_error()
-        ERR_clear_error()
+        let code = unsafe ERR_get_error()
+        unsafe ERR_clear_error()
         return code == 0 ? nil : Entry(code: code)
     }
 }

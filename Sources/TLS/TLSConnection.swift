@@ -34,7 +34,7 @@ struct TLSConnection: ~Copyable {
         let connection = unsafe TLSConnection(takingOwnership: new, isServer: context.isServer)
         // SAFETY: the connection is ours; OpenSSL does not close the descriptor (BIO_NOCLOSE). It fails
         // for want of memory only, and then the handshake reports that there is no socket.
-        unsafe SSL_set_fd(new, descriptor)
+        _ = unsafe SSL_set_fd(new, descriptor)
         if let host {
             unsafe SSL_set_connect_state(new)
             try connection.expect(host)

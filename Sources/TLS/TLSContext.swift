@@ -1,4 +1,5 @@
 import COpenSSL
+import Glibc
 import IO
 
 /// What all connections of one listener or one client share: keys, trust, versions, SSL_CTX_new(3).
@@ -21,10 +22,10 @@ public final class TLSContext {
         // SAFETY: the context is ours; the callback keeps nothing.
         unsafe SSL_CTX_set_alpn_select_cb(pointer, chooseMQTT, nil)
         // Tickets make a second handshake cheap and keep nothing here; the cache would.
-        unsafe SSL_CTX_ctrl(
+        _ = unsafe SSL_CTX_ctrl(
             pointer, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
         let name = Array("fleet".utf8)
-        unsafe SSL_CTX_set_session_id_context(pointer, name, UInt32(name.count))
+        _ = unsafe SSL_CTX_set_session_id_context(pointer, name, UInt32(name.count))
         guard let clientCA = server.clientCAFile else { return }
         try trust(clientCA)
         // Tells clients which of their certificates is wanted.
@@ -40,8 +41,7 @@ public final class TLSContext {
         if let caFile = client.caFile {
             try trust(caFile)
         } else {
-            // SAFETY: the context is ours. Missing system stores show at the first connection.
-            unsafe SSL_CTX_set_default_verify_paths(pointer)
+            trustSystem()
         }
         if let certificate = client.certificateFile {
             try use(certificateFile: certificate, keyFile: client.keyFile ?? certificate)
@@ -49,11 +49,15 @@ public final class TLSContext {
         // SAFETY: the context is ours, and the protocol list is copied.
         unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
         if client.offersMQTT {
-            unsafe SSL_CTX_set_alpn_protos(pointer, mqttProtocol, UInt32(mqttProtocol.count))
+            _ = unsafe SSL_CTX_set_alpn_protos(pointer, mqttProtocol, UInt32(mqttProtocol.count))
         }
     }
 
     private init(isServer: Bool, minimumVersion: TLSVersion) throws(TLSError) {
+        guard OpenSSLLibrary.isAvailable else {
+            throw TLSError(
+                .other, reason: "libssl.so.3 is not on this machine", hint: "apt install libssl3")
+        }
         OpenSSLErrors.clear()
         // SAFETY: methods are static; the new context is owned here.
         guard
@@ -65,13 +69,13 @@ public final class TLSContext {
         self.isServer = isServer
         let version = minimumVersion == .tls1_2 ? TLS1_2_VERSION : TLS1_3_VERSION
         // SAFETY: the context is ours; controls take numbers.
-        unsafe SSL_CTX_ctrl(pointer, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(version), nil)
+        _ = unsafe SSL_CTX_ctrl(pointer, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(version), nil)
         // Partial writes and a buffer that may move between two attempts: ByteBuffer grows.
         let mode =
             SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
             | SSL_MODE_RELEASE_BUFFERS
-        unsafe SSL_CTX_ctrl(pointer, SSL_CTRL_MODE, Int(mode), nil)
-        unsafe SSL_CTX_set_options(pointer, Self.options)
+        _ = unsafe SSL_CTX_ctrl(pointer, SSL_CTRL_MODE, Int(mode), nil)
+        _ = unsafe SSL_CTX_set_options(pointer, Self.options)
         guard unsafe SSL_CTX_set_cipher_list(pointer, Self.ciphers) == 1 else {
             throw TLSError(.other, reason: OpenSSLErrors.take()?.text ?? "no ciphers")
         }
@@ -117,6 +121,24 @@ public final class TLSContext {
         }
     }
 
+    /// Trusts the system's CAs, looked up one by one in the folder of hashed names: the file that holds
+    /// all of them would cost 1.5 MB. `SSL_CERT_DIR` and `SSL_CERT_FILE` are respected.
+    private func trustSystem() {
+        let folder = Self.environment("SSL_CERT_DIR") ?? "/etc/ssl/certs"
+        let isHashed = (try? Files.names(in: folder))?.contains { $0.hasSuffix(".0") } ?? false
+        // SAFETY: the context is ours. A store that is missing shows at the first connection.
+        if isHashed && Self.environment("SSL_CERT_FILE") == nil {
+            _ = unsafe SSL_CTX_set_default_verify_dir(pointer)
+        } else {
+            _ = unsafe SSL_CTX_set_default_verify_paths(pointer)
+        }
+    }
+
+    private static func environment(_ name: String) -> String? {
+        // SAFETY: the text is copied at once, and nothing here changes the environment.
+        unsafe getenv(name).map { text in unsafe String(cString: text) }
+    }
+
     private func checkRevocation(_ listFile: String) throws(TLSError) {
         try Self.requireReadable(listFile)
         OpenSSLErrors.clear()
@@ -127,7 +149,7 @@ public final class TLSContext {
             throw Self.fileError(
                 listFile, "it must hold revocation lists in PEM form (BEGIN X509 CRL)")
         }
-        unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK))
+        _ = unsafe X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK))
     }
 
     private static func requireReadable(_ path: String) throws(TLSError) {

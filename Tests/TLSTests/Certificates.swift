@@ -73,6 +73,11 @@ final class Certificates: Sendable {
         try shell("openssl \(arguments)")
     }
 
+    static func shell(_ command: String) {
+        // SAFETY: the command is lent for the call.
+        _ = unsafe system(command)
+    }
+
     private func shell(_ command: String) throws {
         // SAFETY: the command is lent for the call.
         let status = unsafe system("cd \(folder) && { \(command); } >> log 2>&1")

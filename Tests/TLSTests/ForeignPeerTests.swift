@@ -1,4 +1,3 @@
-import Glibc
 import IO
 import MQTT
 import TLS
@@ -57,7 +56,7 @@ import Testing
         let output = files.path("s_server\(flag).out")
         var isOver = false
         try thread.submit {
-            shell(
+            Certificates.shell(
                 "cd \(files.folder) && timeout 30 openssl s_server -accept 127.0.0.1:0 -naccept 1 "
                     + "-cert server.pem -key server.key -rev \(flag) > \(output) 2>&1")
         } completion: { _ in
@@ -123,16 +122,12 @@ private final class Host {
         let thread = BlockingThread(loop: loop, name: "peer")
         var isOver = false
         try thread.submit {
-            shell("cd \(files.folder) && { timeout 30 sh -c \"\(command)\"; } > \(output) 2>&1")
+            Certificates.shell(
+                "cd \(files.folder) && { timeout 30 sh -c \"\(command)\"; } > \(output) 2>&1")
         } completion: { _ in
             isOver = true
         }
         loop.run { isOver && server?.isOver ?? false }
         return String(decoding: try Files.read(output, limit: 1 << 20), as: UTF8.self)
     }
-}
-
-private func shell(_ command: String) {
-    // SAFETY: the command is lent for the call.
-    _ = unsafe system(command)
 }

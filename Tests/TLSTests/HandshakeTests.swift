@@ -1,3 +1,4 @@
+import Glibc
 import IO
 import MQTT
 import TLS
@@ -58,6 +59,21 @@ import Testing
         meeting.runUntilRefused()
         #expect(meeting.client.kind == .unknownAuthority)
         #expect(meeting.client.failure?.description.contains("ca_file") == true)
+    }
+
+    // In a process of its own: the environment is the process's.
+    @Test func theSystemsTrustStoreIsAFolderOfHashedNames() async {
+        await #expect(processExitsWith: .exitCode(5)) {
+            let folder = Certificates.shared.path("trusted")
+            Certificates.shell(
+                "mkdir -p \(folder) && cp \(Certificates.shared.path("ca.pem")) \(folder)/ "
+                    + "&& openssl rehash \(folder)")
+            // SAFETY: no other thread reads the environment now.
+            unsafe setenv("SSL_CERT_DIR", folder, 1)
+            let meeting = try Meeting(server: .test(), client: .test(ca: nil))
+            meeting.run()
+            exit(meeting.client.isEstablished ? 5 : 6)
+        }
     }
 
     @Test func anEmptyHostIsNeverVerified() throws {
