@@ -119,6 +119,9 @@ let package = Package(
         tests("JSONTests", ["JSON", "FleetModel"]),
         tests("ClientTests", ["Client", "MQTT", "IO", "TLS"]),
         tests("DaemonTests", ["Daemon", "IO", "Config", "FleetModel", "MQTT"]),
+        tests(
+            "FleetBridgeTests",
+            ["fleet-bridge", "BridgeCore", "MQTT", "FleetModel", "IO", "Store"]),
         tests("FleetCommandTests", ["fleet", "FleetModel", "JSON", "MQTT"]),
     ],
     swiftLanguageModes: [.v6],

@@ -20,9 +20,10 @@ struct BridgePresence {
         serviceTopic = try identity.serviceTopic()
     }
 
-    func link(_ state: Presence) -> Link {
+    /// - Parameter since: when the connection was made, or ended.
+    func link(_ state: Presence, since: Timestamp) -> Link {
         Link(
-            state: state, instance: instance, session: session, since: startedAt,
+            state: state, instance: instance, session: session, since: since,
             version: FleetVersion.current, why: state == .offline ? "stopped" : nil)
     }
 

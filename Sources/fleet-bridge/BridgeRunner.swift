@@ -29,6 +29,7 @@ final class BridgeRunner {
     private(set) var isStopping = false
     private var isPumpDue = false
     private var alarm: (deadline: MonotonicTime, timer: TimerID)?
+    private var upSince = Timestamp(unixMilliseconds: 0)
     private var lastReport: (edge: [UInt8], upstream: [UInt8]) = ([], [])
 
     init(
@@ -84,7 +85,7 @@ final class BridgeRunner {
         links.edge.publishOwn(presence.serviceTopic.bytes, presence.service(.offline).encode())
         links.upstream.publishOwn(
             presence.serviceTopic.bytes, presence.service(.offline).encode())
-        links.upstream.publishOwn(presence.linkTopic.bytes, presence.link(.offline).encode())
+        linkChanged(.offline)
         var open = 2
         let closed = { [self] in
             open -= 1
@@ -140,7 +141,8 @@ final class BridgeRunner {
     func connected(_ link: BridgeLink, _ limits: LinkLimits) {
         core.connected(link.side, limits, now: now)
         if link.side == .upstream {
-            link.publishOwn(presence.linkTopic.bytes, presence.link(.online).encode())
+            upSince = Timestamp(unixMilliseconds: SystemClock.unixMilliseconds())
+            linkChanged(.online)
         }
         report(link.side, again: true)
         markDirty()
@@ -192,7 +194,15 @@ final class BridgeRunner {
                 ])
             return
         }
-        links?.upstream.publishOwn(presence.linkTopic.bytes, presence.link(.online).encode())
+        linkChanged(.online)
+    }
+
+    private func linkChanged(_ state: Presence) {
+        let since =
+            state == .online
+            ? upSince : Timestamp(unixMilliseconds: SystemClock.unixMilliseconds())
+        links?.upstream.publishOwn(
+            presence.linkTopic.bytes, presence.link(state, since: since).encode())
     }
 
     // MARK: The pump
