@@ -87,11 +87,16 @@ public enum DaemonMain {
         reload = {
             if !isStopping { self.reload(program, context, flags) }
         }
-        feedWatchdog(context)
-        log.notice(
-            "ready",
-            ["program": specification.name, "version": FleetVersion.current, "state": path])
-        notifier.ready(status: "serving")
+        if context.exitCode == .success {
+            feedWatchdog(context)
+            log.notice(
+                "ready",
+                ["program": specification.name, "version": FleetVersion.current, "state": path])
+            notifier.ready(status: "serving")
+        } else {
+            // It failed while it started, after its initializer had no way to throw.
+            loop.schedule(after: .zero) { context.onStop() }
+        }
         loop.run()
         log.notice("stopped")
         return context.exitCode

@@ -34,7 +34,7 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The statement with its placeholders, where there is one.
     public var statement: String?
 
-    init(
+    public init(
         _ kind: Kind, _ message: String, path: String, code: ResultCode = .error,
         statement: String? = nil
     ) {

@@ -47,6 +47,8 @@ private final class Probe: DaemonProgram {
         switch act {
         case "refuse":
             throw DaemonError(.cannotCreate, "the probe refuses", hint: "let it be")
+        case "fail at once":
+            context.fail(DaemonError(.dataError, "the probe fails while it starts"))
         case "terminate", "hang":
             // To this thread, where it is blocked: the loop's descriptor reads it.
             context.loop.schedule(after: .milliseconds(1)) { raise(SIGTERM) }
@@ -133,6 +135,7 @@ private func onOwnThread<Value: Sendable>(_ body: @escaping @Sendable () -> Valu
 
     @Test func aFailureOfTheProgramDecidesTheExitCode() async throws {
         #expect(try await run("act = \"fail\"") == (.inputOutput, "start nobody\nstop\n"))
+        #expect(try await run("act = \"fail at once\"") == (.dataError, "start nobody\nstop\n"))
         #expect(try await run("act = \"refuse\"") == (.cannotCreate, "start nobody\n"))
     }
 
