@@ -29,7 +29,7 @@ extension ClientSession {
     mutating func handle(_ publish: Publish, in source: Span<UInt8>) throws(WireError) {
         guard !publish.properties.contains(.topicAlias) else {
             throw WireError(
-                reasonCode: .topicAliasInvalid, clause: "MQTT-3.3.2-9",
+                reasonCode: .topicAliasInvalid, clause: "MQTT-3.1.2-27",
                 detail: "a topic alias, though none was allowed")
         }
         guard let packetID = publish.packetID else { return deliver(publish, nil, in: source) }
@@ -65,7 +65,7 @@ extension ClientSession {
             write(.pubComp, packet.packetID, .packetIdentifierNotFound)
         case .some:
             throw WireError(
-                reasonCode: .protocolError, clause: "MQTT-4.3.3-5",
+                reasonCode: .protocolError, clause: "MQTT-4.3.3-4",
                 detail: "PUBREL before PUBREC")
         }
     }

@@ -168,7 +168,7 @@ extension ClientSession {
 
     private var wrongAcknowledgement: WireError {
         WireError(
-            reasonCode: .protocolError, clause: "MQTT-4.3.2-2",
+            reasonCode: .protocolError, clause: "4.3",
             detail: "an acknowledgement that does not belong to the packet it names")
     }
 }

@@ -144,7 +144,7 @@ extension ClientSession {
         // 3.x answers without reason codes.
         var codes = [ReasonCode](repeating: .success, count: filterCount)
         if version == .v5_0 {
-            guard packet.reasonCodes.count == filterCount else { throw wrongCount("MQTT-3.11.3-2") }
+            guard packet.reasonCodes.count == filterCount else { throw wrongCount("MQTT-3.11.3-1") }
             codes = packet.reasonCodes.range.map { ReasonCode(rawValue: source[$0]) }
         }
         finishControl(packet.packetID)

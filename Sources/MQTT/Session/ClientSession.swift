@@ -250,7 +250,7 @@ public struct ClientSession: ~Copyable {
                     serverReference: packet.properties.text(.serverReference, in: source)))
         case .connAck, .connect, .subscribe, .unsubscribe, .pingReq, .auth:
             throw WireError(
-                reasonCode: .protocolError, clause: "MQTT-3.2.0-2",
+                reasonCode: .protocolError, clause: "4.13.1",
                 detail: "a packet that a server does not send now")
         }
     }

@@ -20,7 +20,7 @@ public struct KeepAlive: Sendable {
     private var pingSent: MonotonicTime?
 
     /// A connection that was opened at `now`; an interval of 0 seconds turns it off
-    /// [MQTT-3.1.2-21], and then `deadline` is `nil`.
+    /// (3.1.2.10), and then `deadline` is `nil`.
     public init(intervalSeconds: UInt16, responseTimeout: Duration, now: MonotonicTime) {
         interval = .seconds(Int(intervalSeconds))
         self.responseTimeout = responseTimeout
