@@ -102,11 +102,14 @@ def test_persistent_session_receives_what_came_while_it_was_away(fleet_broker, c
     first.disconnect()
     publisher = connect(broker.port, "publisher", version=version)
     for number in range(20):
-        publisher.publish("news/today", str(number), 1 + number % 2)
+        publisher.publish(f"news/{1 + number % 2}", str(number), 1 + number % 2)
     second = connect(broker.port, "sleeper", version=version, clean=False, **expiry)
     # 3.1 has no session present flag.
     assert version == "3.1" or second.connection[0].session_present
-    assert second.received(20) == [str(n).encode() for n in range(20)]
+    second.received(20)
+    for qos in (1, 2):  # the order holds for each QoS [MQTT-4.6.0-6]
+        got = [m.payload for m in second.messages if m.qos == qos]
+        assert got == [str(n).encode() for n in range(20) if 1 + n % 2 == qos]
 
 
 @versions
@@ -291,7 +294,10 @@ def test_a_plain_client_on_a_tls_port_does_no_harm(secured, connect, authority):
     with socket.create_connection(("127.0.0.1", secured.port)) as stranger:
         stranger.sendall(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")
         stranger.settimeout(10)
-        assert stranger.recv(100)[:1] in (b"", b"\x15")  # closed, or a TLS alert
+        try:
+            assert stranger.recv(100)[:1] in (b"", b"\x15")  # closed, or a TLS alert
+        except ConnectionResetError:
+            pass
     connect(secured.port, "after", host="localhost", user="farmer", password=USERS["farmer"],
             ca_file=authority.certificate)
 
@@ -304,7 +310,7 @@ def test_mosquitto_bridge_takes_from_fleet_broker(fleet_broker, mosquitto, conne
                      "bridge_protocol_version mqttv311\ntopic # out 1\n")
     subscriber = connect(broker.port, "subscriber")
     subscriber.subscribe("from/edge", qos=1)
-    edge.process.wait_for("CONNACK|Connecting bridge")
+    broker.process.wait_for("client connected.*bridge=true|client connected.*client=.*up")
     publisher = connect(edge.port, "publisher")
     publisher.publish("from/edge", b"x", 1)
     assert subscriber.received(1) == [b"x"]

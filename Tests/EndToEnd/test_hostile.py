@@ -101,7 +101,7 @@ def test_every_packet_cut_at_every_byte(fleet_broker):
 
 
 def test_slow_loris_before_connect_is_ended(fleet_broker):
-    broker = fleet_broker('[limits]\nconnect_timeout = "1s"\n')
+    broker = fleet_broker('[limits]\ntime_to_connect = "1s"\n')
     begin = time.monotonic()
     with socket.create_connection(("127.0.0.1", broker.port)) as stranger:
         stranger.sendall(CONNECT[:1])
