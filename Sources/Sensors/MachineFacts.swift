@@ -49,7 +49,7 @@ public struct MachineFacts: Sendable {
         info.kernel = KernelFile.line(roots.proc + "/sys/kernel/osrelease")
         info.architecture = Self.architecture
         info.addresses = NetworkAddresses.all(roots)
-        let packages = installedPackages().filter { $0.name.hasPrefix("fleet-") }
+        let packages = installedPackages(prefix: "fleet-")
         info.packages = packages.isEmpty ? [("fleet-agent", FleetVersion.current)] : packages
         return info
     }
@@ -70,31 +70,9 @@ public struct MachineFacts: Sendable {
         #endif
     }
 
-    /// dpkg's file may be some megabytes on a desktop.
-    private static let packageFileLimit = 32 << 20
-
-    /// The installed Debian packages, by name; none where dpkg(1) is not at home.
-    public func installedPackages() -> [(name: String, version: String)] {
-        let path = roots.root + "/var/lib/dpkg/status"
-        guard let bytes = try? Files.read(path, limit: Self.packageFileLimit) else { return [] }
-        var packages: [(String, String)] = []
-        var name = ""
-        var version = ""
-        var isInstalled = false
-        for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
-            if line.isEmpty {
-                if isInstalled, !name.isEmpty { packages.append((name, version)) }
-                (name, version, isInstalled) = ("", "", false)
-            } else if line.starts(with: "Package: ".utf8) {
-                name = String(decoding: line.dropFirst(9), as: UTF8.self)
-            } else if line.starts(with: "Version: ".utf8) {
-                version = String(decoding: line.dropFirst(9), as: UTF8.self)
-            } else if line.starts(with: "Status: ".utf8) {
-                isInstalled = String(decoding: line, as: UTF8.self).hasSuffix(" installed")
-            }
-        }
-        if isInstalled, !name.isEmpty { packages.append((name, version)) }
-        return packages.sorted { $0.0 < $1.0 }
+    /// The installed Debian packages whose name begins so, by name; none without dpkg(1).
+    public func installedPackages(prefix: String = "") -> [(name: String, version: String)] {
+        InstalledPackages.read(roots, prefix: prefix)
     }
 
     // MARK: What it can measure

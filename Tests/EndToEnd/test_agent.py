@@ -4,13 +4,14 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import uuid
 
 import jsonschema
 import pytest
 
 from conftest import ROOT
-from fleetlab.processes import program, wait_until
+from fleetlab.processes import free_port, program, wait_until
 from support import Client, properties
 
 SCHEMAS = {path.stem: json.loads(path.read_text())
@@ -238,3 +239,74 @@ def test_commands_are_answered_once(edge, agent):
     assert "retained" in ask("ping", b"{}", retain=True)[1]["why"]
     answers = [m for m in asker.messages if m.topic.endswith(same)]
     assert [json.loads(m.payload)["state"] for m in answers] == ["accepted", "done"]
+
+
+def test_mqtt_3_1_1_serves_as_well(mosquitto, start, tmp_path):
+    broker = mosquitto()
+    watcher = listen(broker.port)
+    file = tmp_path / "agent.toml"
+    file.write_text(f'site = "farm"\nnode = "barn-1"\n[broker]\nversion = "3.1.1"\n'
+                    f'url = "mqtt://127.0.0.1:{broker.port}"\n{SIMULATED}')
+    process = start([program("fleet-agent"), "--config", file, "--state-directory",
+                     tmp_path / "state"])
+    process.wait_for("connected .*mqtt=3.1.1")
+    watcher.publish(f"{NODE}/cmd/ping/{uuid.uuid4()}", b"", qos=1)
+    wait_until(lambda: any(r["state"] == "done" for r in payloads(watcher, "res/")), "an answer")
+    assert process.stop() == 0
+
+
+def test_a_full_queue_is_told_and_shows_in_the_count(fleet_broker, start, tmp_path):
+    port = free_port()
+    log = tmp_path / "measured"
+    sensors = "".join(SIMULATED.replace("attic", f"s{i}") for i in range(5))
+    file = tmp_path / "agent.toml"
+    file.write_text(f'site = "farm"\nnode = "barn-1"\nmeasurement_log = "{log}"\n[broker]\n'
+                    f'maximum_queued_messages = 100\nurl = "mqtt://127.0.0.1:{port}"\n{sensors}')
+    process = start([program("fleet-agent"), "--config", file, "--state-directory",
+                     tmp_path / "state"])
+    process.wait_for("the queue does not take it")
+    fleet_broker(listen=f"127.0.0.1:{port}")
+    watcher = listen(port)
+    process.wait_for("connected broker")
+    wait_until(lambda: any(p["n"] > 21 for p in payloads(watcher, "m/s0")), "fresh measurements")
+    numbers = [p["n"] for p in payloads(watcher, "m/s0")]
+    assert numbers == sorted(numbers) and len(numbers) < numbers[-1]
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("text, place, reason", [
+    ('[[sensor]]\nname = "x"\nsource = "w2"\n', ":3:", "w1"),
+    ('[[sensor]]\nname = "X"\nsource = "load"\n', ":2:", "lower case"),
+    ('[[sensor]]\nname = "x"\nsource = "load"\nunit = "C"\nfoo = 1\n', ":5:", "foo"),
+    ('[[sensor]]\nname = "x"\nsource = "load"\nunit = "°C"\n', ":4:", "Cel"),
+    ('[[sensor]]\nname = "x"\nsource = "gpio"\n', ":1:", "GPIO17"),
+    ('[[sensor]]\nname = "x"\nsource = "w1"\nid = "../../etc/passwd"\n', ":4:", "1-Wire"),
+    ('site = "Farm"\n', ":1:", "lower case"),
+    ('[[sensor]]\nname = "x"\nsource = "load"\n[[sensor]]\nname = "x"\nsource = "load"\n',
+     ":5:", "two sensors"),
+])
+def test_a_wrong_configuration_is_refused_with_its_place(tmp_path, text, place, reason):
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    done = subprocess.run([program("fleet-agent"), "--config", file, "--check-config"],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 78
+    assert place in done.stderr and reason in done.stderr, done.stderr
+
+
+def test_the_packaged_example_is_valid(tmp_path):
+    text = (ROOT / "Packaging/fleet-agent/agent.toml").read_text()
+    # Also with everything that it shows switched on.
+    shown = "\n".join(line[1:] if line.startswith("#") and "=" in line or line.startswith("#[[")
+                      else line for line in text.splitlines())
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    password.chmod(0o640)
+    shown = shown.replace("/etc/fleet/agent.password", str(password))
+    for name, content in (("plain", text), ("shown", shown)):
+        file = tmp_path / f"{name}.toml"
+        file.write_text(content)
+        done = subprocess.run([program("fleet-agent"), "--config", file, "--check-config"],
+                              capture_output=True, text=True, timeout=20)
+        assert done.returncode == 0, done.stderr
+    assert 'name = "door"' in done.stdout
