@@ -122,7 +122,12 @@ let package = Package(
         tests(
             "FleetBridgeTests",
             ["fleet-bridge", "BridgeCore", "MQTT", "FleetModel", "IO", "Store"]),
-        tests("FleetCommandTests", ["fleet", "FleetModel", "JSON", "MQTT"]),
+        tests(
+            "FleetCommandTests",
+            [
+                "fleet", "FleetModel", "JSON", "MQTT", "IO", "Config", "Client",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

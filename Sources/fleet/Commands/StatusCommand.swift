@@ -52,7 +52,10 @@ struct StatusCommand: ParsableCommand {
             view.take(topic: $0.topic, payload: $0.payload)
         }
         try Conversation.run(settings, output, harvest)
-        return try show(StatusReport(view), filters.unseen(harvest), to: output)
+        let report = filters.report(view)
+        let end = try show(report, filters.unseen(harvest), to: output)
+        for remark in filters.remarks(report) { output.note(remark) }
+        return end
     }
 
     func show(

@@ -21,12 +21,23 @@ struct StatusFilters {
             switch scope {
             case .fleet: return [FleetTopic.filter(family)]
             case .site(let site): return [FleetTopic.filter(family, site: site)]
+            case .node(let site, _) where family == .links:
+                // Another node of the site may hold the bridge, and a node is only what its link is.
+                return [FleetTopic.filter(family, site: site)]
             case .node(let site, let node):
                 let filter = FleetTopic.filter(family, site: site, scope: .node(node))
                 guard family == .services else { return [filter] }
                 return Self.services.map { filter.dropLast() + $0 }
             }
         }
+    }
+
+    /// Leaves out what came besides the node that was asked for: the bridge's own node.
+    func report(_ view: FleetView) -> StatusReport {
+        if case .node(let site, let node) = scope {
+            return StatusReport(view, only: FleetView.Key(site: site, node: node))
+        }
+        return StatusReport(view)
     }
 
     /// What could not be seen, and why, a sentence each.
@@ -43,6 +54,19 @@ struct StatusFilters {
             lines.append("messages were still coming when the time was over: see --connect-timeout")
         }
         return lines
+    }
+
+    /// Good to know, and no reason to doubt: an edge broker has no links.
+    func remarks(_ report: StatusReport) -> [String] {
+        guard case .node(let site, _) = scope, report.links.isEmpty, !report.rows.isEmpty else {
+            return []
+        }
+        return [
+            """
+            no link of \(site) is known here; a broker that gives no retained messages for filters \
+            with wildcards hides it, and a node behind a link that is down then still shows online
+            """
+        ]
     }
 
     private var nothingCame: String {

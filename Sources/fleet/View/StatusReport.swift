@@ -35,13 +35,14 @@ struct StatusReport {
     /// What is wrong, a sentence each. Empty: all is well.
     let problems: [String]
 
-    init(_ view: FleetView) {
+    /// - Parameter only: leave out the other nodes, though the links of its site are looked at.
+    init(_ view: FleetView, only: FleetView.Key? = nil) {
         let sites = Dictionary(grouping: view.nodes.keys, by: \.site)
         var rows: [Row] = []
         var links: [LinkRow] = []
         var problems: [String] = []
         for site in sites.keys.sorted() {
-            let report = SiteReport(site, (sites[site] ?? []).sorted(), view)
+            let report = SiteReport(site, (sites[site] ?? []).sorted(), view, only)
             rows += report.rows
             links += report.links
             problems += report.problems
@@ -66,7 +67,9 @@ private struct SiteReport {
     private(set) var links: [StatusReport.LinkRow] = []
     private(set) var problems: [String] = []
 
-    init(_ site: Site, _ keys: [FleetView.Key], _ view: FleetView) {
+    init(
+        _ site: Site, _ keys: [FleetView.Key], _ view: FleetView, _ only: FleetView.Key?
+    ) {
         let nodes = keys.compactMap { key in view.nodes[key].map { (key, $0) } }
         for (key, node) in nodes {
             for (upstream, link) in node.links.sorted(by: { $0.key < $1.key }) {
@@ -80,9 +83,9 @@ private struct SiteReport {
         let siteSign = nodes.compactMap { $0.1.lastSign }.max()
         let queue = Self.queue(nodes.map { $0.1 })
         for link in links where link.link.state == .offline {
-            problems.append(Self.problem(link, isCutOff ? nodes.count : 0))
+            problems.append(Self.problem(link, isCutOff))
         }
-        for (key, node) in nodes {
+        for (key, node) in nodes where only == nil || only == key {
             let (state, since) = Self.state(node, isCutOff: isCutOff, links: links)
             rows.append(
                 StatusReport.Row(
@@ -112,12 +115,10 @@ private struct SiteReport {
         return (.online, online.compactMap(\.1).min())
     }
 
-    private static func problem(_ row: StatusReport.LinkRow, _ cutOff: Int) -> String {
+    private static func problem(_ row: StatusReport.LinkRow, _ isCutOff: Bool) -> String {
         let link = "\(row.site)/\(row.node): the link to \(row.upstream) is offline"
         let why = row.link.why.map { " (\($0))" } ?? ""
-        guard cutOff > 0 else { return link + why }
-        let nodes = cutOff == 1 ? "1 node" : "\(cutOff) nodes"
-        return "\(link)\(why), so \(nodes) of \(row.site) cannot be known"
+        return link + why + (isCutOff ? ", so the nodes of \(row.site) cannot be known" : "")
     }
 
     private static func problems(

@@ -1,6 +1,0 @@
-import Testing
-
-@testable import fleet
-
-@Suite struct FleetCommandTests {
-}
