@@ -108,12 +108,13 @@ def test_a_channel_that_the_broker_refuses_is_named(mosquitto, tmp_path):
     ("password", ["check the user in --broker and the password", "FLEET_PASSWORD"]),
     ("user", ["--broker mqtts://USER@"]),
     ("authority", ["certificate", "--ca-file"]),
-    ("host", ["certificate", "127.0.0.2"]),
+    ("host", ["localhost", "connect by the name that stands in the server's certificate"]),
     ("plain", ["mqtts://"]),
-    ("closed", ["refused", "check host and port"]),
+    ("closed", ["refused", "is the port right?"]),
     ("name", ["nowhere.invalid"]),
 ])
-def test_errors_say_what_failed_and_what_to_do(cloud, tmp_path, change, words):
+def test_errors_say_what_failed_and_what_to_do(
+        cloud, mosquitto, authority, tmp_path, change, words):
     flags, port = cloud
     flags = [str(flag) for flag in flags]
     if change == "password":
@@ -123,7 +124,9 @@ def test_errors_say_what_failed_and_what_to_do(cloud, tmp_path, change, words):
     elif change == "authority":
         del flags[2:4]
     elif change == "host":
-        flags[1] = f"mqtts://admin@127.0.0.2:{port}"
+        certificate, key = authority.issue("other", hosts=("DNS:other.example",))
+        other = mosquitto(f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n")
+        flags[1] = f"mqtts://admin@localhost:{other.port}"
     elif change == "plain":
         flags = ["--broker", f"mqtt://localhost:{port}", "--connect-timeout", "2s"]
     elif change == "closed":

@@ -159,8 +159,9 @@ extension FleetError {
                 settings.url.user == nil
                 ? "name a user: --broker mqtts://USER@\(settings.url.host):\(settings.url.port)"
                 : "check the user in --broker and the password (--password-file, FLEET_PASSWORD or the prompt)"
-        default:
-            if hint.isEmpty { hint = "check host and port, and that the broker runs" }
+        case .connectionLost where hint.isEmpty && !settings.url.usesTLS:
+            hint = "if the broker expects TLS on this port, write mqtts://"
+        default: break
         }
         self.init(failure.problem, hint: hint)
     }
