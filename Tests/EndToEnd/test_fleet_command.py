@@ -108,7 +108,7 @@ def test_a_channel_that_the_broker_refuses_is_named(mosquitto, tmp_path):
     ("password", ["check the user in --broker and the password", "FLEET_PASSWORD"]),
     ("user", ["--broker mqtts://USER@"]),
     ("authority", ["certificate", "--ca-file"]),
-    ("host", ["localhost", "connect by the name that stands in the server's certificate"]),
+    ("host", ["localhost", "name that stands in the server's certificate"]),
     ("plain", ["mqtts://"]),
     ("closed", ["refused", "is the port right?"]),
     ("name", ["nowhere.invalid"]),
