@@ -93,13 +93,21 @@ struct TLSConnection: ~Copyable {
         }
     }
 
-    /// Reads plain bytes into `buffer`. Where `want` is not `.nothing`, no record is left inside.
+    /// What a read came to.
+    struct ReadResult {
+        var progress: StreamProgress
+        var want = Want.nothing
+        /// The peer's goodbye came behind these bytes; no event will tell of it.
+        var hasEnded = false
+    }
+
+    /// Reads plain bytes into `buffer`. No decrypted byte is left inside.
     ///
     /// May bring more than `count` bytes: a record that has been decrypted is read to its end, since no
     /// event would tell of its rest.
     mutating func read(
         into buffer: inout ByteBuffer, atMost count: Int
-    ) throws(TransportError) -> (progress: StreamProgress, want: Want) {
+    ) throws(TransportError) -> ReadResult {
         var total = 0
         repeat {
             OpenSSLErrors.clear()
@@ -114,16 +122,17 @@ struct TLSConnection: ~Copyable {
             if result <= 0 {
                 switch try outcome(result) {
                 case .want(let want):
-                    return (total > 0 ? .bytes(total) : .wouldBlock, want)
+                    return ReadResult(
+                        progress: total > 0 ? .bytes(total) : .wouldBlock, want: want)
                 case .closed:
-                    // The next read brings the end again, after these bytes were handled.
-                    return (total > 0 ? .bytes(total) : .closed, .nothing)
+                    return ReadResult(
+                        progress: total > 0 ? .bytes(total) : .closed, hasEnded: true)
                 }
             }
             total += Int(result)
             // SAFETY: as above.
         } while unsafe total < count || SSL_pending(ssl) > 0
-        return (.bytes(total), .nothing)
+        return ReadResult(progress: .bytes(total))
     }
 
     /// Encrypts and sends what `bytes` holds: how much of it, and what the rest waits for.

@@ -16,7 +16,7 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// A connected stream socket, plain or with TLS: what the broker's connections and the client read and write.
 ///
-/// Sixteen bytes; an idle one owns no buffer. Reading and writing carry the handshake on by themselves, so
+/// At most 24 bytes; an idle one owns no buffer. Reading and writing carry the handshake on by themselves, so
 /// the shell's rule is the same for both kinds: on every event read, then write what is left, then set the
 /// loop's interest to `interest(hasOutput:)`.
 public struct Transport: ~Copyable {
@@ -89,6 +89,8 @@ public struct Transport: ~Copyable {
         guard let result = try tls?.read(into: &buffer, atMost: count) else { return .wouldBlock }
         readWantsWritable = result.want == .writable
         writeWantsReadable = false
+        // The goodbye was read with the last bytes: the socket's own end brings the event that tells it.
+        if result.hasEnded { descriptor.shutDownReading() }
         return result.progress
     }
 
@@ -134,8 +136,13 @@ public struct Transport: ~Copyable {
 
     /// Says goodbye, as far as that goes without waiting; the socket closes when this value goes.
     public mutating func shutDown() {
-        tls?.shutDown()
+        sayGoodbye()
         descriptor.shutDownWriting()
+    }
+
+    /// TLS's own goodbye, without the socket's.
+    mutating func sayGoodbye() {
+        tls?.shutDown()
     }
 
     // MARK: What was agreed

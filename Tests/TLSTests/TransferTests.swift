@@ -1,7 +1,8 @@
 import IO
 import MQTT
-import TLS
 import Testing
+
+@testable import TLS
 
 @Suite struct TransferTests {
     @Test func megabytesGoBothWaysAndArriveWhole() throws {
@@ -38,6 +39,16 @@ import Testing
         #expect(meeting.server.failure == nil)
     }
 
+    @Test func aGoodbyeBehindTheLastBytesIsReadAlthoughTheSocketStaysOpen() throws {
+        let meeting = try Meeting(server: .test(), client: .test())
+        meeting.run()
+        meeting.client.send("last words")
+        // Both records wait in the server's socket, and are read at once.
+        meeting.client.transport.sayGoodbye()
+        meeting.loop.run { meeting.server.isClosed }
+        #expect(meeting.server.input.text == "last words")
+    }
+
     @Test func anEndWithoutGoodbyeIsReadAsClosedToo() throws {
         let meeting = try Meeting(server: .test(), client: .test())
         meeting.run()
@@ -71,7 +82,7 @@ import Testing
         drip.stop()
     }
 
-    @Test func anIdlePlainTransportIsSixteenBytes() {
+    @Test func aTransportTakesAtMost24Bytes() {
         #expect(MemoryLayout<Transport>.size <= 24)
     }
 }

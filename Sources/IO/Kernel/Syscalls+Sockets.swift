@@ -116,4 +116,9 @@ extension Syscalls {
         // A peer that is gone already (ENOTCONN) is what was wanted.
         _ = Glibc.shutdown(socket.rawValue, Int32(SHUT_WR))
     }
+
+    /// Ends the reading direction, shutdown(2).
+    static func shutDownReading(_ socket: borrowing FileDescriptor) {
+        _ = Glibc.shutdown(socket.rawValue, Int32(SHUT_RD))
+    }
 }

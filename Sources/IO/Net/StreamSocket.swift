@@ -73,6 +73,11 @@ extension FileDescriptor {
         Syscalls.shutDownWriting(self)
     }
 
+    /// Ends the reading direction: the loop reports it as readable, and a read as closed, shutdown(2).
+    public func shutDownReading() {
+        Syscalls.shutDownReading(self)
+    }
+
     /// Starts a connection to `address`; `isConnected` false means: wait for writable, then ask
     /// `connectionError`.
     public static func connecting(
