@@ -13,6 +13,8 @@ final class BridgeLink: MQTTClientDelegate {
     private let name: String
     private let configuration: MQTTClientConfiguration
     private let subscriptions: [SubscriptionRequestItem]
+    /// Filters of an earlier configuration that the broker's session may still have.
+    private var staleFilters: [String]
     private unowned let runner: BridgeRunner
     private let loop: EventLoop
     private let log: Log
@@ -27,11 +29,13 @@ final class BridgeLink: MQTTClientDelegate {
 
     init(
         _ side: Side, _ configuration: MQTTClientConfiguration,
-        subscriptions: [SubscriptionRequestItem], runner: BridgeRunner, context: DaemonContext
+        subscriptions: [SubscriptionRequestItem], staleFilters: [String], runner: BridgeRunner,
+        context: DaemonContext
     ) {
         self.side = side
         self.configuration = configuration
         self.subscriptions = subscriptions
+        self.staleFilters = staleFilters
         self.runner = runner
         name = side == .edge ? "edge" : "upstream"
         loop = context.loop
@@ -43,6 +47,7 @@ final class BridgeLink: MQTTClientDelegate {
 
     func start() {
         client.delegate = self
+        if !staleFilters.isEmpty { client.unsubscribe(staleFilters, token: 2) }
         client.subscribe(subscriptions, token: 1)
         client.start()
     }
@@ -185,6 +190,14 @@ final class BridgeLink: MQTTClientDelegate {
             log.warning("\(name): a message cannot be sent", ["reason": "\(refusal)"])
         }
         runner.published(side, token: outcome.token, answer)
+    }
+
+    func client(
+        _ client: MQTTClient, unsubscribed token: UInt64, reasonCodes: [ReasonCode]
+    ) {
+        log.notice("\(name): filters of an earlier configuration are gone")
+        runner.filtersForgotten(staleFilters, by: side)
+        staleFilters = []
     }
 
     func client(_ client: MQTTClient, subscribed token: UInt64, reasonCodes: [ReasonCode]) {

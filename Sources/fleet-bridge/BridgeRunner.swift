@@ -24,6 +24,7 @@ final class BridgeRunner {
     private let files: StoreFiles
     private let port: EventLoop.Port<StoreNews>
     private let presence: BridgePresence
+    private let staleFilters: PerRoute<[String]>
     private var core: Bridge
     private var links: (edge: BridgeLink, upstream: BridgeLink)?
     private(set) var isStopping = false
@@ -41,6 +42,7 @@ final class BridgeRunner {
         self.port = port
         store = opened.store
         files = opened.files
+        staleFilters = opened.content.staleFilters
         presence = try BridgePresence(
             identity: settings.identity, instance: opened.instance, session: opened.content.session,
             startedAt: Timestamp(unixMilliseconds: SystemClock.unixMilliseconds()))
@@ -57,7 +59,7 @@ final class BridgeRunner {
                 SubscriptionRequestItem(
                     filter.description, noLocal: true, retainAsPublished: true,
                     retainHandling: .sendIfNew)
-            }, runner: self, context: context)
+            }, staleFilters: staleFilters.up, runner: self, context: context)
         let upstream = BridgeLink(
             .upstream, configuration(settings.upstream, will: presence.linkWill),
             subscriptions: settings.routes.down.map { filter in
@@ -68,7 +70,7 @@ final class BridgeRunner {
                 // A late will must not stand: see `answerLateWill`.
                 SubscriptionRequestItem(
                     presence.linkTopic.text, noLocal: true, retainHandling: .doNotSend)
-            ], runner: self, context: context)
+            ], staleFilters: staleFilters.down, runner: self, context: context)
         links = (edge, upstream)
         context.loop.atEndOfTick { [weak self] in self?.pump() }
         edge.start()
@@ -174,6 +176,10 @@ final class BridgeRunner {
     func published(_ side: Side, token: UInt64, _ answer: Answer) {
         core.published(side, token: token, answer, now: now)
         markDirty()
+    }
+
+    func filtersForgotten(_ filters: [String], by side: Side) {
+        store.forget(filters, of: side.incoming)
     }
 
     func nextMessage(_ side: Side) -> ForwardedMessage? {

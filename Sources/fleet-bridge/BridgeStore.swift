@@ -19,6 +19,9 @@ struct BridgeStore: Sendable {
         /// Grows with every start.
         var session: Int
         var wasStoppedCleanly: Bool
+        /// Filters of earlier starts that are not among those of now: the brokers' sessions still have
+        /// them, until `forget`.
+        var staleFilters: PerRoute<[String]>
     }
 
     static let schema = Schema(
@@ -40,6 +43,9 @@ struct BridgeStore: Sendable {
                         id INTEGER PRIMARY KEY, route INTEGER NOT NULL, sequence INTEGER NOT NULL,
                         reason INTEGER NOT NULL, refused_at INTEGER NOT NULL, body BLOB NOT NULL,
                         UNIQUE (route, sequence)) STRICT;
+                    CREATE TABLE filter (
+                        route INTEGER NOT NULL, filter TEXT NOT NULL,
+                        PRIMARY KEY (route, filter)) WITHOUT ROWID, STRICT;
                     """)
         ])
 
@@ -66,7 +72,7 @@ struct BridgeStore: Sendable {
     /// - Parameter newEpoch: for a new store, and for one that came from another machine: two bridges
     ///   must not number different messages alike.
     func begin(
-        instance: UInt64, newEpoch: UInt64, unixSeconds: Int
+        instance: UInt64, newEpoch: UInt64, unixSeconds: Int, filters: PerRoute<[String]>
     ) throws(StoreError) -> Opened {
         try thread.perform { database throws(StoreError) in
             let known = try Self.meta("instance", in: database)
@@ -88,8 +94,25 @@ struct BridgeStore: Sendable {
             state.refused = try Self.refusedTotals(in: database)
             return Opened(
                 state: state, session: Int(session),
-                wasStoppedCleanly: database.wasStoppedCleanly)
+                wasStoppedCleanly: database.wasStoppedCleanly,
+                staleFilters: PerRoute(
+                    up: try Self.exchangeFilters(.up, filters.up, in: database),
+                    down: try Self.exchangeFilters(.down, filters.down, in: database)))
         }
+    }
+
+    /// The broker has ended these subscriptions. If this is not noted, they are ended once more.
+    func forget(_ filters: [String], of route: Route) {
+        _ = thread.submit(
+            { database throws(StoreError) in
+                let statement = try database.statement(
+                    "DELETE FROM filter WHERE route = ? AND filter = ?")
+                for filter in filters {
+                    try statement.bind(1, Int(route.rawValue))
+                    try statement.bind(2, filter)
+                    try statement.run()
+                }
+            }, completion: { _ in })
     }
 
     /// `false`: the store takes no work now; `completion` is not called.
@@ -140,6 +163,24 @@ extension BridgeStore {
         try statement.bind(1, name)
         try statement.bind(2, value)
         try statement.run()
+    }
+
+    /// Notes the filters of now beside the earlier ones; returns those that are not among them.
+    private static func exchangeFilters(
+        _ route: Route, _ filters: [String], in database: Database
+    ) throws(StoreError) -> [String] {
+        let select = try database.statement(
+            "SELECT filter FROM filter WHERE route = ? ORDER BY filter")
+        try select.bind(1, Int(route.rawValue))
+        var known: [String] = []
+        while try select.step() { known.append(select.string(0)) }
+        let insert = try database.statement("INSERT OR IGNORE INTO filter VALUES (?, ?)")
+        for filter in filters {
+            try insert.bind(1, Int(route.rawValue))
+            try insert.bind(2, filter)
+            try insert.run()
+        }
+        return known.filter { !filters.contains($0) }
     }
 
     private static func route(

@@ -81,6 +81,9 @@ struct OpenedStore {
         var random = SystemRandom()
         content = try store.begin(
             instance: instance.bits, newEpoch: random.next(),
-            unixSeconds: Int(SystemClock.unixMilliseconds() / 1000))
+            unixSeconds: Int(SystemClock.unixMilliseconds() / 1000),
+            filters: PerRoute(
+                up: settings.routes.up.map(\.description),
+                down: settings.routes.down.map(\.description)))
     }
 }

@@ -256,6 +256,21 @@ def test_a_corrupt_store_is_put_aside_and_the_bridge_goes_on(
     above.until(lambda: above.counters().get("stores_quarantined") == 1, "the count of it")
 
 
+def test_filters_of_an_earlier_configuration_are_ended(edge, mosquitto, bridge, watch, client):
+    cloud = mosquitto()
+    url = f"mqtt://127.0.0.1:{cloud.port}"
+    running = bridge(edge.port, url, more='[routes]\nup = ["old/#", "both"]').connected()
+    running.stop()
+    running.configure(url, more='[routes]\nup = ["new/#", "both"]')
+    running.start()
+    running.process.wait_for("edge: filters of an earlier configuration are gone")
+    above, below = watch(cloud.port, "old/#", "new/#", "both"), client(edge.port)
+    for topic in ("old/1", "both", "new/1"):
+        below.publish(topic, "x", qos=1)
+    above.until(lambda: above.of("new/1"), "the new filter's message")
+    assert above.topics() == ["both", "new/1"]
+
+
 def test_an_upstream_of_3_1_1_gets_the_payload_unchanged(mosquitto, bridge, watch, client):
     edge, cloud = mosquitto(), mosquitto()
     bridge(edge.port, f"mqtt://127.0.0.1:{cloud.port}", 'version = "3.1.1"').connected()

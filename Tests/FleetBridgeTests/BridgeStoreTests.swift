@@ -25,9 +25,11 @@ struct BridgeStoreTests {
     }
 
     private func begin(
-        _ store: BridgeStore, instance: UInt64 = 7, epoch: UInt64 = 0xE
+        _ store: BridgeStore, instance: UInt64 = 7, epoch: UInt64 = 0xE,
+        filters: PerRoute<[String]> = PerRoute(up: [], down: [])
     ) throws -> BridgeStore.Opened {
-        try store.begin(instance: instance, newEpoch: epoch, unixSeconds: 1_000)
+        try store.begin(
+            instance: instance, newEpoch: epoch, unixSeconds: 1_000, filters: filters)
     }
 
     /// A batch as the core makes it, of `count` messages.
@@ -154,6 +156,21 @@ struct BridgeStoreTests {
         let second = try begin(store, instance: 2, epoch: 0xB)
         #expect(second.state.epoch == 0xB && second.state.nextSequence.up == 4)
         #expect(second.session > first.session)
+        store.thread.stop()
+    }
+
+    @Test("remembers filters until the broker has ended them")
+    func filters() throws {
+        let store = try start()
+        func stale(_ up: [String], _ down: [String] = []) throws -> PerRoute<[String]> {
+            try begin(store, filters: PerRoute(up: up, down: down)).staleFilters
+        }
+        let none = PerRoute<[String]>(up: [], down: [])
+        #expect(try stale(["a/#", "b"], ["b"]) == none)
+        #expect(try stale(["b", "c"], ["b"]) == PerRoute(up: ["a/#"], down: []))
+        #expect(try stale(["c"], ["b"]) == PerRoute(up: ["a/#", "b"], down: []))
+        store.forget(["a/#", "b"], of: .up)
+        #expect(try stale(["c"], ["b"]) == none)
         store.thread.stop()
     }
 
