@@ -260,7 +260,8 @@ extension SubscriptionTree {
             index = node.parent
         }
         if nodeCount == 0 {
-            nodes = [Node(parent: SubscriptionTree.none, level: SubscriptionTree.none)]
+            // The root stays as it is: subscriptions to "#" hang on it.
+            nodes = [nodes[Int(SubscriptionTree.root)]]
             freeNode = SubscriptionTree.none
         }
     }

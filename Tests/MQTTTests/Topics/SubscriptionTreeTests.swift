@@ -169,4 +169,19 @@ import Testing
         let deep = "a/" + Array(repeating: "b", count: 200).joined(separator: "/")
         #expect(subscribers(held.tree, deep) == [1])
     }
+
+    @Test func `a subscription to all outlives the last other one`() throws {
+        var tree = SubscriptionTree(seed: 1)
+        var buffer = MatchBuffer()
+        let all = try TopicFilter("#")
+        let other = try TopicFilter("a/+")
+        _ = tree.insert(all, subscriber: 1, options: 0)
+        _ = tree.insert(other, subscriber: 2, options: 0)
+        let isRemoved = tree.remove(other, subscriber: 2)
+        #expect(isRemoved)
+        tree.checkInvariants()
+        let topic = try TopicName("a/b")
+        tree.match(topic.bytes.span, into: &buffer)
+        #expect(buffer.matches.map(\.subscriber) == [1])
+    }
 }
