@@ -133,6 +133,25 @@ import Testing
             outcome(bytes) == .packet("publish q0 2F*65535 \"\"", end: bytes.count))
     }
 
+    @Test(arguments: 1...40)
+    func oneWrongByteAnywhereInATopicIsFound(_ length: Int) {
+        func publish(_ topic: [UInt8]) -> [UInt8] {
+            [0x30, UInt8(topic.count + 3), 0, UInt8(topic.count)] + topic + [0]
+        }
+        for position in 0..<length {
+            for wrong in [0x00, 0x23, 0x2B, 0x80, 0xA3, 0xAB, 0xFF] as [UInt8] {
+                var topic = [UInt8](repeating: 0x61, count: length)
+                topic[position] = wrong
+                #expect(code(outcome(publish(topic))) == .malformedPacket, "\(position) \(wrong)")
+            }
+            for right in [0x01, 0x22, 0x24, 0x2A, 0x2C, 0x2F, 0x33, 0x3B, 0x7F] as [UInt8] {
+                var topic = [UInt8](repeating: 0x61, count: length)
+                topic[position] = right
+                #expect(code(outcome(publish(topic))) == nil, "\(position) \(right)")
+            }
+        }
+    }
+
     @Test func everySingleFirstByteIsAPacketOrARefusalInEveryVersion() {
         for version in [ProtocolVersion.v3_1, .v3_1_1, .v5_0] {
             for receiver in [PacketDecoder.Receiver.server, .client] {

@@ -48,6 +48,15 @@ import Testing
         }
     }
 
+    @Test(arguments: WireVectors.all.filter { $0.bytes.count < 1_000 }, [0x00, 0xFF] as [UInt8])
+    func whatFollowsAVectorChangesNothing(_ vector: WireVector, _ next: UInt8) {
+        var first = vector.decoder
+        var second = vector.decoder
+        let followed = vector.bytes + [UInt8](repeating: next, count: 16)
+        let alone = WireHarness.whole(vector.bytes, &first)
+        #expect(WireHarness.whole(followed, &second) == alone)
+    }
+
     @Test(arguments: WireVectors.valid)
     func aValidVectorEncodesToTheSameBytesOrToAnotherFormOfThePacket(_ vector: WireVector) throws {
         guard case .packet(let text, let isCanonical) = vector.expectation else { return }
