@@ -211,8 +211,10 @@ def test_the_will_says_offline_and_a_late_one_is_answered(edge, agent):
 
 
 def test_commands_are_answered_once(edge, agent):
-    process = agent(edge.port, SIMULATED)
-    process.wait_for("connected broker")
+    agent(edge.port, SIMULATED)
+    # The agent subscribes before it says anything.
+    said = listen(edge.port, f"{NODE}/status")
+    wait_until(lambda: payloads(said, "status"), "the status")
     asker = Client(edge.port, client_id="asker", version="5")
     asker.connected()
     asker.subscribe(f"{NODE}/res/#", qos=1)
@@ -250,6 +252,7 @@ def test_mqtt_3_1_1_serves_as_well(mosquitto, start, tmp_path):
     process = start([program("fleet-agent"), "--config", file, "--state-directory",
                      tmp_path / "state"])
     process.wait_for("connected .*mqtt=3.1.1")
+    wait_until(lambda: payloads(watcher, "status"), "the status")
     watcher.publish(f"{NODE}/cmd/ping/{uuid.uuid4()}", b"", qos=1)
     wait_until(lambda: any(r["state"] == "done" for r in payloads(watcher, "res/")), "an answer")
     assert process.stop() == 0
