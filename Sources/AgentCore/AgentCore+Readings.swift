@@ -8,8 +8,8 @@ extension AgentCore {
     ) {
         let time = taken(at: moment)
         let isNews = sensors[index].take(reading, taken: time, now: now.monotonic)
-        stateGroups.changed(sensor: index)
         guard isNews else { return }
+        stateGroups.changed(sensor: index)
         guard takesReadings else {
             sensors[index].forgetPublication()
             return

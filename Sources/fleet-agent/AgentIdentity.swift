@@ -55,7 +55,8 @@ struct AgentIdentity {
             isKept = false
             log.error("this start cannot be noted: \(error)", ["file": path])
         }
-        let counted = BootID(kernelBootID: kernelBoot, run: UInt16(truncatingIfNeeded: run))
+        let counted = BootID(
+            kernelBootID: kernelBoot, instance: instance, run: UInt16(truncatingIfNeeded: run))
         boot = (isKept ? counted : nil) ?? BootID(bits: random.next())
     }
 

@@ -154,6 +154,19 @@ import Testing
         #expect(!harness.take().contains { $0.topic.hasSuffix("/state") })
     }
 
+    @Test func aSensorThatStaysBadDoesNotChangeTheState() throws {
+        var harness = try Harness(sensors: [.every(1)])
+        harness.connect()
+        harness.read(0, .failed(why: "gone"))
+        #expect(harness.take().contains { $0.topic.hasSuffix("/state") })
+        for _ in 0..<60 {
+            for (index, _) in harness.pass(.seconds(1)) {
+                harness.read(index, .failed(why: "gone"))
+            }
+        }
+        #expect(!harness.take().contains { $0.topic.hasSuffix("/state") })
+    }
+
     @Test func aSensorOfWhichNothingComesTurnsStale() throws {
         var harness = try Harness(sensors: [.every(10)])
         harness.connect()

@@ -60,10 +60,12 @@ import Testing
         #expect(Instance("000000000000001g") == nil)
     }
 
-    @Test func bootIDShowsTheBootAndTheRun() {
+    @Test func bootIDShowsTheBootTheInstanceAndTheRun() {
         let uuid = "91a48fdd-5b53-4363-9568-c481b6fdc48b\n"
-        #expect(BootID(kernelBootID: uuid, run: 1)?.description == "91a48fdd5b530001")
-        #expect(BootID(kernelBootID: "garbage", run: 1) == nil)
+        let instance = Instance(bits: 0xabcd_0000_0000_0000)
+        let boot = BootID(kernelBootID: uuid, instance: instance, run: 1)
+        #expect(boot?.description == "91a48fddabcd0001")
+        #expect(BootID(kernelBootID: "garbage", instance: instance, run: 1) == nil)
     }
 
     @Test func requestIDsAreBoundedAndOneLevel() throws {

@@ -26,14 +26,17 @@ public struct BootID: Hashable, Comparable, Sendable, CustomStringConvertible {
         self.bits = bits
     }
 
-    /// The kernel's boot (the first 48 bits of its UUID, random(4)) and the agent's run in it: the
-    /// counters begin anew with each run, so runs must differ, and the prefix shows the same boot.
-    public init?(kernelBootID: String, run: UInt16) {
+    /// The kernel's boot (the first 32 bits of its UUID, random(4)), 16 bits of the instance, and the
+    /// agent's run in that boot.
+    ///
+    /// The counters begin anew with each run, so runs must differ; an agent that lost its state
+    /// counts its runs anew, and has a new instance. The prefix shows the same boot.
+    public init?(kernelBootID: String, instance: Instance, run: UInt16) {
         let digits = kernelBootID.filter { $0 != "-" && !$0.isWhitespace }
-        guard digits.count == 32, let boot = UInt64(String(digits.prefix(12)), radix: 16) else {
+        guard digits.count == 32, let boot = UInt64(String(digits.prefix(8)), radix: 16) else {
             return nil
         }
-        bits = boot << 16 | UInt64(run)
+        bits = boot << 32 | (instance.bits >> 48) << 16 | UInt64(run)
     }
 
     public var description: String { bits.hexadecimal }
