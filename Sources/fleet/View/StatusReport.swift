@@ -142,16 +142,8 @@ private struct SiteReport {
     /// The messages that wait in all bridges of a site; nil where no bridge says.
     private static func queue(_ nodes: [FleetView.Node]) -> Int? {
         guard let name = try? ServiceName("bridge") else { return nil }
-        let depths = nodes.compactMap { node in node.services[name].flatMap(queueDepth) }
+        let depths = nodes.compactMap { node in node.services[name]?.counter("queue") }
         return depths.isEmpty
             ? nil : depths.reduce(0) { $0.addingReportingOverflow($1).partialValue }
-    }
-
-    private static func queueDepth(_ bridge: ServiceState) -> Int? {
-        let queue = bridge.counters["queue"]
-        let depth =
-            queue?.integer ?? queue?["depth"]?.integer
-            ?? bridge.counters["queue_depth"]?.integer
-        return depth.map { Int(clamping: $0) }
     }
 }
