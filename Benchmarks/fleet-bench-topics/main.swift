@@ -9,7 +9,7 @@ import MQTT
 let arguments = CommandLine.arguments.dropFirst()
 let seed = arguments.first.flatMap { UInt64($0) } ?? 1
 let named = Array(arguments.dropFirst())
-print("topics: seed \(seed)")
+print("topics: seed \(seed), processor time, the fastest of five runs")
 print(FleetMix.description)
 for scenario in named.isEmpty
     ? ["1000", "100000", "1000000", "hostile", "fan-out", "retained"] : named
