@@ -67,13 +67,10 @@ public struct ErrorNumber: RawRepresentable, Hashable, Sendable, CustomStringCon
     public static let addressFamilyNotSupported = ErrorNumber(EAFNOSUPPORT)
     public static let connectionRefused = ErrorNumber(ECONNREFUSED)
     public static let connectionReset = ErrorNumber(ECONNRESET)
-    public static let connectionAborted = ErrorNumber(ECONNABORTED)
     public static let brokenPipe = ErrorNumber(EPIPE)
     public static let timedOut = ErrorNumber(ETIMEDOUT)
     public static let networkUnreachable = ErrorNumber(ENETUNREACH)
-    public static let hostUnreachable = ErrorNumber(EHOSTUNREACH)
     public static let wouldBlock = ErrorNumber(EAGAIN)
-    public static let inProgress = ErrorNumber(EINPROGRESS)
 
     /// The C library's text and the number: `Permission denied (errno 13)`.
     public var description: String {

@@ -24,6 +24,7 @@ public final class Listener: EventHandler {
     private var reserve: FileDescriptor?
     private var loop: EventLoop?
     private var resumption: TimerID?
+    private var lastReport: MonotonicTime?
     private var accept: ((consuming FileDescriptor, SocketAddress) -> Void)?
     private var trouble: ((IOError) -> Void)?
 
@@ -158,16 +159,14 @@ public final class Listener: EventHandler {
         return reserve != nil
     }
 
-    private var lastReport: MonotonicTime?
-
     private func report(_ error: IOError) {
         guard let loop else { return }
         if let lastReport, loop.now < lastReport + Self.pause { return }
         lastReport = loop.now
-        trouble?(
-            error.about(
-                "\(address)", hint: "raise LimitNOFILE= in the unit, or lower the limit of clients")
-        )
+        let hint =
+            error.code == .tooManyOpenFiles
+            ? "raise LimitNOFILE= in the unit, or lower the limit of clients" : ""
+        trouble?(error.about("\(address)", hint: hint))
     }
 
     private func rest() {
