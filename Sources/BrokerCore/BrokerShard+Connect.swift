@@ -21,7 +21,8 @@ extension BrokerShard {
         let owner =
             connections[c].phase == .authenticated
             ? connect.username.map { [UInt8](copying: source.extracting($0.range)) } : nil
-        if let will = connect.will, let fault = check(will, source) {
+        let will = Self.takenWill(connect, source)
+        if let will, let fault = check(will, source) {
             return refuse(c, fault.reason, fault.clause, fault.detail, now)
         }
         let known = sessionsByClientID[clientID]
@@ -41,7 +42,7 @@ extension BrokerShard {
         connections[c].session = session
         sessions[session].connection = c
         adopt(connect, source, c, now)
-        if let will = connect.will { keep(will, source, session, now) }
+        if let will { keep(will, source, session, now) }
         acknowledge(
             connect, c, sessionPresent: isPresent, assigned: isAssigned ? clientID : nil,
             expiry: expiry.isLowered ? expiry.granted : nil)

@@ -76,10 +76,10 @@ extension BrokerShard {
         // Routed once the identifier is safe: until then a crash would have the client send it again,
         // and nobody would know that it had been routed.
         let message = delivery.shared(in: source)
-        journal.record(
-            .incoming(SessionID(sessions.key(at: s)), packetID: packetID, message))
+        let publisher = SessionID(sessions.key(at: s))
+        journal.record(.incoming(publisher, packetID: packetID, message))
         heldMessages.append(
-            HeldMessage(turn: journal.current, publisher: s, message: message))
+            HeldMessage(turn: journal.current, publisher: publisher, message: message))
         sendAcknowledgement(c, .pubRec, packetID)
     }
 

@@ -7,6 +7,14 @@ extension BrokerShard {
         var detail: String
     }
 
+    /// The will of CONNECT. A bridge of Mosquitto has one below `$SYS/broker/connection`, where only
+    /// the server writes: the bridge is welcome, the will is left out.
+    static func takenWill(_ connect: Connect, _ source: Span<UInt8>) -> Will? {
+        guard let will = connect.will else { return nil }
+        let isServers = isServersTopic(source.extracting(will.topic.range))
+        return connect.isBridge && isServers ? nil : will
+    }
+
     /// Why a will cannot be published; `nil` when it can.
     func check(_ will: Will, _ source: Span<UInt8>) -> WillFault? {
         let topic = source.extracting(will.topic.range)

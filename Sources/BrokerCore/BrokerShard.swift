@@ -32,7 +32,7 @@ public struct BrokerShard: ~Copyable {
 
     struct HeldMessage {
         var turn: TurnNumber
-        var publisher: UInt32
+        var publisher: SessionID
         var message: Message
     }
 
@@ -225,7 +225,10 @@ extension BrokerShard {
         }
         while let held = heldMessages.first, held.turn <= turn {
             _ = heldMessages.popFirst()
-            route(held.message, from: held.publisher, now)
+            // The publisher may have gone meanwhile, and another session have its place.
+            let isThere = sessions.contains(held.publisher.key)
+            route(
+                held.message, from: isThere ? held.publisher.key.index : Connection.noSession, now)
         }
     }
 

@@ -95,11 +95,10 @@ struct Slab<Element: ~Copyable>: ~Copyable {
 
     private mutating func grow() {
         let larger = max(8, capacity * 2)
-        // SAFETY: initialised elements are moved one by one to the same index; the old memory is freed
-        // when none is left in it.
-        let target = unsafe UnsafeMutablePointer<Element>.allocate(capacity: larger)
+        let target = UnsafeMutablePointer<Element>.allocate(capacity: larger)
         for index in 0..<capacity where generations[index] & 1 == 1 {
-            // SAFETY: as above.
+            // SAFETY: initialised elements are moved one by one to the same index, and the old memory
+            // is freed when none is left in it.
             unsafe (target + index).moveInitialize(from: elements + index, count: 1)
         }
         unsafe elements.deallocate()

@@ -104,6 +104,19 @@ import Testing
         #expect(listener.received().count == 1)
     }
 
+    @Test func `a bridge of Mosquitto connects without its will on a server's topic`() throws {
+        let broker = TestBroker()
+        let listener = broker.client("l").subscribed("$SYS/#")
+        let bridge = try #require(broker.open(.v3_1_1))
+        bridge.connect(
+            "b", isBridge: true,
+            will: TestWill(topic: "$SYS/broker/connection/b/state", payload: "0", retain: true))
+        #expect(bridge.conversation() == ["connack 0x00"])
+        bridge.drop()
+        #expect(listener.conversation().isEmpty)
+        #expect(broker.shard.retainedCount == 0)
+    }
+
     @Test func `a will that could not be published is refused at CONNECT`() throws {
         let broker = TestBroker()
         let server = try #require(broker.open())

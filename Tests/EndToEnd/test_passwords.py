@@ -1,0 +1,91 @@
+"""`fleet-broker passwd`, and password files that the broker must not take."""
+
+import subprocess
+
+import pytest
+
+from fleetlab.processes import program
+
+
+def passwd(*arguments, text=None):
+    return subprocess.run([program("fleet-broker"), "passwd", *map(str, arguments)], input=text,
+                          capture_output=True, text=True, timeout=60)
+
+
+def start(folder):
+    """Runs the broker until it has refused its configuration."""
+    configuration = folder / "broker.toml"
+    configuration.write_text('[authentication]\npassword_file = "users"\n')
+    return subprocess.run([program("fleet-broker"), "--config", configuration, "--listen",
+                           "127.0.0.1:0", "--state-directory", folder / "state"],
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_a_user_is_added_changed_and_removed(tmp_path):
+    users = tmp_path / "users"
+    assert passwd(users, "alice", text="one\n").returncode == 0
+    assert users.stat().st_mode & 0o777 == 0o640
+    first = users.read_text()
+    assert first.startswith("alice:SCRAM-SHA-256$") and "one" not in first
+    users.write_text("# the barn\n" + first)
+    assert passwd(users, "bob", text="two\n").returncode == 0
+    assert passwd(users, "alice", text="three\n").returncode == 0
+    lines = users.read_text().splitlines()
+    assert lines[0] == "# the barn"
+    assert [line.split(":")[0] for line in lines[1:]] == ["alice", "bob"]
+    assert lines[1] != first.strip()
+    assert passwd(users, "alice", "--delete").returncode == 0
+    assert passwd(users, "alice", "--delete").returncode == 65
+    assert "alice" not in users.read_text()
+
+
+@pytest.mark.parametrize("user", ["", "a:b", "#a", " a", "a\nb"])
+def test_a_user_name_that_would_break_the_file_is_refused(tmp_path, user):
+    assert passwd(tmp_path / "users", user, text="x\n").returncode == 64
+    assert not (tmp_path / "users").exists()
+
+
+def test_an_empty_password_is_refused(tmp_path):
+    assert passwd(tmp_path / "users", "alice", text="\n").returncode == 65
+    assert not (tmp_path / "users").exists()
+
+
+@pytest.mark.parametrize("line, why", [
+    ("alice", "no colon"), ("alice:", "SCRAM"), ("alice:secret", "SCRAM"),
+    (":SCRAM-SHA-256$4096:AA==$AA==:AA==", "must not be empty"),
+    ("alice:SCRAM-SHA-256$1:AA==$AA==:AA==", "iterations"),
+])
+def test_a_malformed_line_is_an_error_with_its_number(tmp_path, line, why):
+    users = tmp_path / "users"
+    assert passwd(users, "bob", text="two\n").returncode == 0
+    with users.open("a") as file:
+        file.write(line + "\n")
+    refused = start(tmp_path)
+    assert refused.returncode == 78
+    assert "users:2:" in refused.stderr and why in refused.stderr
+    assert "secret" not in refused.stderr
+    assert passwd(users, "carol", text="x\n").returncode == 78
+
+
+def test_a_user_who_stands_in_the_file_twice_is_an_error(tmp_path):
+    users = tmp_path / "users"
+    assert passwd(users, "bob", text="two\n").returncode == 0
+    users.write_text(users.read_text() * 2)
+    assert start(tmp_path).returncode == 78
+
+
+def test_a_file_that_others_can_read_is_refused(tmp_path):
+    users = tmp_path / "users"
+    assert passwd(users, "bob", text="two\n").returncode == 0
+    users.chmod(0o644)
+    refused = start(tmp_path)
+    assert refused.returncode == 78 and "chmod 640" in refused.stderr
+
+
+def test_a_listener_that_nobody_can_use_is_an_error(tmp_path):
+    configuration = tmp_path / "broker.toml"
+    configuration.write_text('[[listener]]\naddress = "0.0.0.0:0"\n')
+    refused = subprocess.run([program("fleet-broker"), "--config", configuration, "--check-config"],
+                             capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 78
+    assert f"{configuration}:2:" in refused.stderr and "allow_anonymous" in refused.stderr
