@@ -1,6 +1,8 @@
 """The `fleet` command against brokers that nobody here wrote."""
 
 import json
+import os
+import pty
 import subprocess
 import time
 
@@ -218,3 +220,44 @@ def test_a_context_of_the_configuration_file_is_used(cloud, tmp_path):
     assert done.returncode == 1 and done.stderr == ""
     done = fleet("status", "--context", "fram", environment=environment)
     assert done.returncode == 2 and "did you mean farm?" in done.stderr
+
+
+def test_the_prompt_for_the_password_shows_nothing_of_it(cloud):
+    flags, _ = cloud
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ.pop("FLEET_PASSWORD", None)
+        arguments = [str(flag) for flag in flags[:4]]
+        os.execv(program("fleet"), ["fleet", "pub", *arguments, "a", "b"])
+    seen = b""
+    while b"Password of admin at localhost: " not in seen:
+        seen += os.read(terminal, 1024)
+    os.write(terminal, b"wrongg\x15right\n")
+    try:
+        while True:
+            seen += os.read(terminal, 1024)
+    except OSError:
+        pass  # the terminal is gone with its last process
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, seen
+    assert b"right" not in seen and b"wrong" not in seen
+
+
+def test_colours_stand_on_a_terminal_only_and_no_color_is_respected(cloud):
+    flags, _ = cloud
+    retain(flags, "barn-1/status", ONLINE)
+    for environment, has_colours in (({}, True), ({"NO_COLOR": "1"}, False)):
+        child, terminal = pty.fork()
+        if child == 0:
+            os.environ["TERM"] = "xterm"
+            os.environ.update(environment)
+            os.execv(program("fleet"), ["fleet", "status", *[str(flag) for flag in flags]])
+        seen = b""
+        try:
+            while True:
+                seen += os.read(terminal, 4096)
+        except OSError:
+            pass
+        os.waitpid(child, 0)
+        assert b"barn-1" in seen and (b"\x1b[32monline" in seen) == has_colours
+    assert "\x1b" not in fleet("status", *flags).stdout
