@@ -26,8 +26,8 @@ final class Harvest: ConversationHandler {
     private(set) var server = ServerCapabilities()
     private(set) var refusals: [Refusal] = []
     private(set) var count = 0
-    /// Whether the limit came before the silence.
-    private(set) var isCutShort = false
+    /// Whether the silence came, and not the limit or an interruption before it.
+    private(set) var isComplete = false
 
     private var askedAt = MonotonicTime(nanoseconds: 0)
     private var lastAt = MonotonicTime(nanoseconds: 0)
@@ -48,8 +48,7 @@ final class Harvest: ConversationHandler {
         server = result.server
         askedAt = conversation.loop.now
         conversation.subscribe(filters.map { SubscriptionRequestItem($0, qos: qos) })
-        _ = conversation.loop.schedule(after: limit) { [weak self, weak conversation] in
-            self?.isCutShort = true
+        _ = conversation.loop.schedule(after: limit) { [weak conversation] in
             conversation?.end()
         }
     }
@@ -79,7 +78,10 @@ final class Harvest: ConversationHandler {
 
     private func waitForSilence(_ conversation: Conversation) {
         let end = lastAt + neededSilence
-        guard conversation.loop.now < end else { return conversation.end() }
+        guard conversation.loop.now < end else {
+            isComplete = true
+            return conversation.end()
+        }
         _ = conversation.loop.schedule(at: end) { [weak self, weak conversation] in
             guard let conversation else { return }
             self?.waitForSilence(conversation)

@@ -47,11 +47,11 @@ struct StatusFilters {
         }
         if !harvest.server.retainAvailable {
             lines.append("the broker keeps no retained messages: only what came just now is shown")
-        } else if harvest.count == 0, harvest.refusals.isEmpty {
+        } else if harvest.isComplete, harvest.count == 0, harvest.refusals.isEmpty {
             lines.append(nothingCame)
         }
-        if harvest.isCutShort {
-            lines.append("messages were still coming when the time was over: see --connect-timeout")
+        if !harvest.isComplete {
+            lines.append("it ended before all messages had come: see --connect-timeout")
         }
         return lines
     }
