@@ -271,8 +271,9 @@ public struct Bridge {
         if let since = acknowledgementsSince {
             deadlines.append(since + limits.acknowledgementDelay)
         }
-        if retryStoreAt > now { deadlines.append(retryStoreAt) }
-        return deadlines.min()
+        deadlines.append(retryStoreAt)
+        // What is due already was done, or waits for something else than time.
+        return deadlines.filter { $0 > now }.min()
     }
 
     /// The figures of one route.

@@ -193,10 +193,12 @@ extension BridgeStore {
         guard try statement.step() else {
             return RouteRow(nextSequence: 1, acknowledgedThrough: 0, bytes: 0)
         }
+        // What a damaged file says must not trap further on.
+        let next = UInt64(clamping: max(1, statement.integer(0)))
         return RouteRow(
-            nextSequence: UInt64(clamping: statement.integer(0)),
-            acknowledgedThrough: UInt64(clamping: statement.integer(1)),
-            bytes: Int(statement.integer(2)))
+            nextSequence: next,
+            acknowledgedThrough: min(UInt64(clamping: statement.integer(1)), next - 1),
+            bytes: Int(max(0, statement.integer(2))))
     }
 
     private static func refused(
@@ -327,7 +329,7 @@ extension BridgeStore {
     ) throws(StoreError) -> [MessageBatch] {
         let statement = try database.statement(
             """
-            SELECT first_sequence, count, body FROM batch
+            SELECT first_sequence, count, body, id FROM batch
             WHERE id > ? AND id <= ? ORDER BY id
             """)
         try statement.bind(1, key(request.route, request.after))
@@ -341,7 +343,8 @@ extension BridgeStore {
             guard
                 let batch = try? MessageBatch(
                     firstSequence: UInt64(clamping: statement.integer(0)),
-                    count: Int(statement.integer(1)), body: body)
+                    count: Int(statement.integer(1)), body: body),
+                key(request.route, batch.lastSequence) == statement.integer(3)
             else { continue }
             bytes += body.count
             batches.append(batch)

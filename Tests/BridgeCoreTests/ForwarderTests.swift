@@ -307,6 +307,26 @@ struct SuspectTests {
         #expect(run.depth == 3)
     }
 
+    @Test("what waits for the store has no deadline in the past, which would be a busy loop")
+    func noBusyLoop() throws {
+        var limits = BridgeLimits()
+        limits.intake.up.maximumBatchBytes = 1
+        limits.forwarder.readAheadBytes = 1
+        let run = try Loaded(3, limits: limits)
+        for attempt in 1...4 {
+            run.connect(at: Double(attempt) * 100)
+            _ = run.send(at: Double(attempt) * 100 + 10)
+            let end = Moment.at(Double(attempt) * 100 + 20)
+            if run.bridge.disconnected(.upstream, .closedByPeer, now: end) {
+                run.bridge.core.sessionReplaced(.upstream)
+            }
+        }
+        run.connect(at: 500)
+        run.answer(run.send(at: 510)[0])
+        let now = Moment.at(600).monotonic
+        if let deadline = run.bridge.core.nextDeadline(now: now) { #expect(deadline > now) }
+    }
+
     @Test("a peer that closes at once refuses nothing, however often")
     func closesAtOnce() throws {
         let run = try Loaded(3)

@@ -10,7 +10,7 @@ from bridge_support import (
     LINK, NODE, SERVICE, SITE, TOPIC, Bridge, FakeUpstream, Watcher, fleet_property, in_order)
 from fleetlab.brokers import mosquitto_password_file, secret_file
 from fleetlab.link import Link
-from fleetlab.processes import program, run, wait_until
+from fleetlab.processes import program, run
 from support import Client, properties
 
 KEEPS_ALL = "allow_anonymous true\nmax_queued_messages 0\nmax_queued_bytes 0\n"
@@ -269,6 +269,26 @@ def test_filters_of_an_earlier_configuration_are_ended(edge, mosquitto, bridge, 
         below.publish(topic, "x", qos=1)
     above.until(lambda: above.of("new/1"), "the new filter's message")
     assert above.topics() == ["both", "new/1"]
+
+
+def test_a_full_store_takes_nothing_more_and_loses_nothing(
+        edge, mosquitto, bridge, watch, client, started):
+    cloud = mosquitto(KEEPS_ALL)
+    link = Link(cloud.port)
+    started.append(link)
+    link.cut()
+    bridge(edge.port, f"mqtt://127.0.0.1:{cloud.port}", f'connect_to = "127.0.0.1:{link.port}"',
+           '[store]\nmaximum_bytes = "64KiB"').connected("edge")
+    above, beside, below = watch(cloud.port, TOPIC), watch(edge.port, SERVICE), client(edge.port)
+    for number in range(1_500):
+        below.publish(TOPIC, str(number), qos=1)
+    beside.until(lambda: beside.counters().get("full"), "the store to be full")
+    assert beside.counters()["queue"] < 1_500
+    link.restore()
+    above.until(lambda: len(set(above.payloads())) == 1_500, "all messages", 60)
+    assert in_order(above.payloads())
+    beside.until(lambda: beside.counters().get("queue") == 0, "an empty queue")
+    assert not beside.counters().get("full")
 
 
 def test_an_upstream_of_3_1_1_gets_the_payload_unchanged(mosquitto, bridge, watch, client):

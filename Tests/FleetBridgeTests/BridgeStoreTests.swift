@@ -183,6 +183,13 @@ struct BridgeStoreTests {
             try database.execute("UPDATE batch SET body = x'01ff' WHERE first_sequence < 3")
         }
         #expect(try load(store, .up, after: 0, maximumBytes: 1).map(\.firstSequence) == [3])
+        try store.thread.perform { database throws(StoreError) in
+            try database.execute("UPDATE batch SET first_sequence = 900 WHERE first_sequence = 3")
+            try database.execute(
+                "UPDATE route SET next_sequence = 0, acknowledged_through = 7, bytes = -1")
+        }
+        #expect(try load(store, .up, after: 0).isEmpty)
+        #expect(try begin(store).state == StoredState(epoch: 0xE))
         store.thread.stop()
     }
 }
