@@ -1,0 +1,117 @@
+// Nodes: found, made, and given back when nothing uses them.
+extension SubscriptionTree {
+    /// The child of `node` with this level, or `none`.
+    @inline(__always)
+    func child(of node: UInt32, _ level: UInt32) -> UInt32 {
+        children.find(hash.tag(node, level)) { index in
+            let candidate = nodes[Int(index)]
+            return candidate.parent == node && candidate.level == level
+        }
+    }
+
+    /// The list of the filter, made where it is new.
+    mutating func makeList(_ filter: TopicFilter) -> UInt32 {
+        let bytes = filter.bytes.span
+        var node = SubscriptionTree.root
+        var start = filter.matchStart
+        while true {
+            let key = LevelKey(bytes, from: start, hash: hash)
+            if key.length == 1, bytes[start] == TopicSyntax.multiLevel { return node * 2 + 1 }
+            node = makeChild(of: node, key, in: bytes)
+            if key.end == bytes.count { return node * 2 }
+            start = key.end + 1
+        }
+    }
+
+    private mutating func makeChild(
+        of parent: UInt32, _ key: LevelKey, in bytes: Span<UInt8>
+    ) -> UInt32 {
+        if key.length == 1, bytes[key.start] == TopicSyntax.singleLevel {
+            if nodes[Int(parent)].single == SubscriptionTree.none {
+                nodes[Int(parent)].single = takeNode(parent, level: SubscriptionTree.none)
+            }
+            return nodes[Int(parent)].single
+        }
+        let level = levels.find(key, in: bytes)
+        if level != LevelTable.none {
+            let known = child(of: parent, level)
+            if known != SubscriptionTree.none { return known }
+        }
+        let node = takeNode(parent, level: levels.intern(key, in: bytes))
+        children.insert(hash.tag(parent, nodes[Int(node)].level), node)
+        nodes[Int(parent)].literalChildren += 1
+        return node
+    }
+
+    private mutating func takeNode(_ parent: UInt32, level: UInt32) -> UInt32 {
+        nodeCount += 1
+        let node = Node(parent: parent, level: level)
+        guard freeNode != SubscriptionTree.none else {
+            precondition(nodes.count < Int(UInt32.max / 2), "the tree has no numbers left")
+            nodes.append(node)
+            return UInt32(nodes.count - 1)
+        }
+        let index = freeNode
+        freeNode = nodes[Int(index)].parent
+        nodes[Int(index)] = node
+        return index
+    }
+
+    /// Gives back `leaf` and each parent that nothing uses any more.
+    mutating func prune(_ leaf: UInt32) {
+        var index = leaf
+        while index != SubscriptionTree.root, nodes[Int(index)].isUnused {
+            let node = nodes[Int(index)]
+            if node.level == SubscriptionTree.none {
+                nodes[Int(node.parent)].single = SubscriptionTree.none
+            } else {
+                children.remove(hash.tag(node.parent, node.level), index)
+                levels.release(node.level)
+                nodes[Int(node.parent)].literalChildren -= 1
+            }
+            // Unused as it is, so that the list of free nodes can be told from nodes in use.
+            nodes[Int(index)] = Node(parent: freeNode, level: SubscriptionTree.none)
+            freeNode = index
+            nodeCount -= 1
+            index = node.parent
+        }
+        if nodeCount == 0 {
+            // The root stays as it is: subscriptions to "#" hang on it.
+            nodes = [nodes[Int(SubscriptionTree.root)]]
+            freeNode = SubscriptionTree.none
+        }
+    }
+
+    /// Whether the filter of a list has a `+` or a `#`.
+    func hasWildcard(_ list: UInt32) -> Bool {
+        if list & 1 == 1 { return true }
+        var node = list / 2
+        while node != SubscriptionTree.root {
+            if nodes[Int(node)].level == SubscriptionTree.none { return true }
+            node = nodes[Int(node)].parent
+        }
+        return false
+    }
+
+    func appendFilter(_ list: UInt32, to bytes: inout [UInt8]) {
+        var path: [UInt32] = []
+        var node = list / 2
+        while node != SubscriptionTree.root {
+            path.append(nodes[Int(node)].level)
+            node = nodes[Int(node)].parent
+        }
+        for level in path.reversed() {
+            if level == SubscriptionTree.none {
+                bytes.append(TopicSyntax.singleLevel)
+            } else {
+                levels.append(level, to: &bytes)
+            }
+            bytes.append(TopicSyntax.separator)
+        }
+        if list & 1 == 1 {
+            bytes.append(TopicSyntax.multiLevel)
+        } else {
+            bytes.removeLast()
+        }
+    }
+}
