@@ -102,7 +102,7 @@ extension BrokerShard {
         sessions[s].window.outstanding < connections[c].sendQuota
             && !sessions[s].window.isFull
             && !sessions[s].window.isResending
-            && connections[c].output.count < configuration.limits.outputBytes
+            && connections.read(c) { $0.output.count } < configuration.limits.outputBytes
     }
 
     /// Puts a message behind those that wait, or drops it where the queue is full.

@@ -18,7 +18,7 @@ extension BrokerShard {
             if s != Connection.noSession {
                 precondition(sessions[s].connection == c, "session and connection disagree")
             }
-            precondition(connections[c].releasedCount >= 0)
+            precondition(connections.read(c) { $0.releasedCount } >= 0)
         }
     }
 
@@ -36,7 +36,7 @@ extension BrokerShard {
         precondition(atMostOnce == sessions[s].queuedAtMostOnce, "QoS 0 is miscounted")
         precondition(bytes <= configuration.limits.queueBytes, "the queue is too large")
         precondition(
-            sessions[s].isConnected || !sessions[s].isTransient,
+            sessions.read(s) { $0.isConnected || !$0.isTransient },
             "a transient session outlived its connection")
     }
 }

@@ -102,9 +102,10 @@ extension BrokerShard {
     ///
     /// Before 5.0 there is no such rule; packet identifiers are the limit.
     private func exceedsReceiveMaximum(_ c: UInt32) -> Bool {
-        guard connections[c].isVersion5 else { return false }
+        guard connections.read(c, { $0.isVersion5 }) else { return false }
         let open = sessions[connections[c].session].incoming.count
-        return open + connections[c].heldAcknowledgements >= configuration.limits.receiveMaximum
+        let held = connections.read(c) { $0.heldAcknowledgements }
+        return open + held >= configuration.limits.receiveMaximum
     }
 
     private mutating func failForReceiveMaximum(_ c: UInt32, _ now: MonotonicTime) {

@@ -94,7 +94,7 @@ extension BrokerShard {
 
     /// Before 5.0 there is one code for "refused". [MQTT-3.9.3-2] of 3.1.1
     private func code(_ reason: ReasonCode, _ c: UInt32) -> UInt8 {
-        reason.isError && !connections[c].isVersion5 ? 0x80 : reason.rawValue
+        reason.isError && !connections.read(c) { $0.isVersion5 } ? 0x80 : reason.rawValue
     }
 
     /// UNSUBSCRIBE. [MQTT-3.10.4-1] to [MQTT-3.10.4-6]

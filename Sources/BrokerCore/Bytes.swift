@@ -1,17 +1,5 @@
 /// Appending what packets are made of to an array, where the bytes are kept or sent many times.
 extension [UInt8] {
-    init(copying span: Span<UInt8>) {
-        self.init()
-        append(contentsOf: span)
-    }
-
-    @inline(__always)
-    mutating func append(contentsOf span: Span<UInt8>) {
-        append(addingCapacity: span.count) { output in
-            for index in span.indices { output.append(span[index]) }
-        }
-    }
-
     @inline(__always)
     mutating func append(variableByteInteger value: Int) {
         var rest = value

@@ -93,6 +93,16 @@ struct Slab<Element: ~Copyable>: ~Copyable {
         }
     }
 
+    /// Lends the element at `index` to `body`: for its computed properties, in functions that do not mutate.
+    ///
+    /// There, Swift 6.2 would end a subscript's borrow too late, and its verifier refuses that.
+    @inline(__always)
+    func read<Value>(_ index: UInt32, _ body: (borrowing Element) -> Value) -> Value {
+        precondition(isOccupied(index), "no element at this index")
+        // SAFETY: the slot is initialised; the call holds the slab for its length.
+        return unsafe body(elements[Int(index)])
+    }
+
     private mutating func grow() {
         let larger = max(8, capacity * 2)
         let target = UnsafeMutablePointer<Element>.allocate(capacity: larger)

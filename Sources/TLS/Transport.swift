@@ -30,8 +30,13 @@ public struct Transport: ~Copyable {
 
     /// A plain connection.
     public init(plain socket: consuming FileDescriptor) {
+        self.init(socket, nil)
+    }
+
+    // Swift 6.2 does not compile an initializer of this type that may throw half-way.
+    private init(_ socket: consuming FileDescriptor, _ connection: consuming TLSConnection?) {
         descriptor = socket
-        tls = nil
+        tls = connection
     }
 
     /// The server's side of a TLS connection; the handshake begins with the first read.
@@ -39,8 +44,8 @@ public struct Transport: ~Copyable {
         server socket: consuming FileDescriptor, context: TLSContext
     ) throws(TLSError) {
         precondition(context.isServer)
-        tls = try TLSConnection.open(context, descriptor: socket.rawValue, host: nil)
-        descriptor = socket
+        let connection = try TLSConnection.open(context, descriptor: socket.rawValue, host: nil)
+        self.init(socket, connection)
     }
 
     /// The client's side of a TLS connection to `host`, a name or an address, which the server's
@@ -49,8 +54,8 @@ public struct Transport: ~Copyable {
         client socket: consuming FileDescriptor, context: TLSContext, host: String
     ) throws(TLSError) {
         precondition(!context.isServer)
-        tls = try TLSConnection.open(context, descriptor: socket.rawValue, host: host)
-        descriptor = socket
+        let connection = try TLSConnection.open(context, descriptor: socket.rawValue, host: host)
+        self.init(socket, connection)
     }
 
     public var isSecure: Bool { tls != nil }

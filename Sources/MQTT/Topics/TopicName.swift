@@ -54,12 +54,3 @@ public struct TopicName: Hashable, Sendable {
 extension TopicName: CustomStringConvertible {
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 }
-
-extension [UInt8] {
-    /// A copy of `span`.
-    init(copying span: Span<UInt8>) {
-        self.init()
-        reserveCapacity(span.count)
-        for index in span.indices { append(span[index]) }
-    }
-}

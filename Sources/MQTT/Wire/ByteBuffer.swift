@@ -1,8 +1,8 @@
 /// Bytes on their way in or out: appended at the end, consumed at the front.
 ///
 /// One owner, no reference counting, and no memory while it never held a byte or after
-/// `releaseIfEmpty()`. This file is the only one of the module that holds unsafe code: read(2) and
-/// write(2) need addresses.
+/// `releaseIfEmpty()`. This file and its extension for arrays are the only ones of the module that hold
+/// unsafe code: read(2) and write(2) need addresses.
 @safe
 public struct ByteBuffer: ~Copyable {
     // SAFETY: allocated and freed here only; bytes in `head..<tail` are initialised, and every

@@ -93,7 +93,7 @@ public struct PropertyWriter: Sendable {
     /// Adds all properties that were decoded from `source`, as they stand.
     public mutating func add(_ properties: Properties, from source: Span<UInt8>) {
         present |= properties.present
-        appendRaw(source.extracting(properties.region.range))
+        bytes.append(contentsOf: source.extracting(properties.region.range))
     }
 
     private mutating func begin(
@@ -112,10 +112,6 @@ public struct PropertyWriter: Sendable {
     private mutating func append(_ value: Span<UInt8>) {
         precondition(value.count <= WireLimits.longestString, "too long for two length bytes")
         append(UInt16(value.count))
-        appendRaw(value)
-    }
-
-    private mutating func appendRaw(_ value: Span<UInt8>) {
-        for index in value.indices { bytes.append(value[index]) }
+        bytes.append(contentsOf: value)
     }
 }

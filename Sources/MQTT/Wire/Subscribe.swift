@@ -128,6 +128,6 @@ extension [UInt8] {
         precondition(bytes.count <= WireLimits.longestString, "too long for two length bytes")
         append(UInt8(truncatingIfNeeded: bytes.count >> 8))
         append(UInt8(truncatingIfNeeded: bytes.count))
-        for index in bytes.indices { append(bytes[index]) }
+        append(contentsOf: bytes)
     }
 }
