@@ -18,6 +18,8 @@ public enum JSON {
         guard bytes.count <= limits.maximumBytes else {
             throw JSONError(.tooLarge(maximumBytes: limits.maximumBytes), line: 1, column: 1)
         }
+        // Nothing has no address with Swift 6.2, which jansson would take for a wrong argument.
+        guard !bytes.isEmpty else { throw JSONError(.endsTooEarly, line: 1, column: 1) }
         try checkDepth(bytes, limits.maximumDepth)
 
         var details = json_error_t()
