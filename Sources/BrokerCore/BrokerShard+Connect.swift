@@ -9,6 +9,10 @@ extension BrokerShard {
         guard connections[c].phase != .connected else {
             return fail(c, .protocolError, "MQTT-3.1.0-2", "a second CONNECT", now)
         }
+        // Before all that may be refused: a refusal keeps to it as well. [MQTT-3.2.2-19]
+        if let size = properties.uint32(.maximumPacketSize, in: source) {
+            connections[c].maximumPacketSize = min(Int(size), WireLimits.largestPacketSize)
+        }
         if properties.contains(.authenticationMethod) {
             return refuse(
                 c, .badAuthenticationMethod, "MQTT-4.12.0-1",
@@ -34,8 +38,16 @@ extension BrokerShard {
         if known == nil, sessions.count >= configuration.limits.sessions {
             return refuse(c, .quotaExceeded, "limits.sessions", "there are too many sessions", now)
         }
-        if let known { takeOver(known, now) }
         let expiry = sessionExpiry(connect, source)
+        let answer = connAckProperties(
+            connect, assigned: isAssigned ? clientID : nil,
+            expiry: expiry.isLowered ? expiry.granted : nil)
+        guard Self.connAckSize(answer) <= connections[c].maximumPacketSize else {
+            // Nothing that follows would fit either, or not for long. [MQTT-3.1.2-24]
+            return refuse(
+                c, .packetTooLarge, "MQTT-3.1.2-24", "the client takes no CONNACK", now)
+        }
+        if let known { takeOver(known, now) }
         let (session, isPresent) = openSession(
             clientID, owner, known, cleanStart: connect.cleanStart, expiry.granted, now)
         connections[c].phase = .connected
@@ -43,9 +55,8 @@ extension BrokerShard {
         sessions[session].connection = c
         adopt(connect, source, c, now)
         if let will { keep(will, source, session, now) }
-        acknowledge(
-            connect, c, sessionPresent: isPresent, assigned: isAssigned ? clientID : nil,
-            expiry: expiry.isLowered ? expiry.granted : nil)
+        promise(c)
+        sendConnAck(c, sessionPresent: isPresent, .success, answer)
         log(
             .connected(
                 ConnectionID(connections.key(at: c)),
@@ -120,9 +131,6 @@ extension BrokerShard {
             properties.uint8(.requestProblemInformation, in: source) != 0
         let receiveMaximum = Int(properties.uint16(.receiveMaximum, in: source) ?? .max)
         connections[c].sendQuota = min(limits.inFlight, receiveMaximum)
-        if let size = properties.uint32(.maximumPacketSize, in: source) {
-            connections[c].maximumPacketSize = min(Int(size), WireLimits.largestPacketSize)
-        }
         connections[c].keepAliveSeconds = connect.keepAlive
         if connect.version == .v5_0, let lowered = loweredKeepAlive(connect) {
             connections[c].keepAliveSeconds = lowered
@@ -156,26 +164,24 @@ extension BrokerShard {
         return (granted, granted < wanted)
     }
 
-    /// CONNACK, which says what this server does not offer. [MQTT-3.2.0-1]
-    private mutating func acknowledge(
-        _ connect: Connect, _ c: UInt32, sessionPresent: Bool, assigned: [UInt8]?, expiry: UInt32?
-    ) {
+    /// What CONNACK says: what this server does not offer, and what it set itself. [MQTT-3.2.0-1]
+    private func connAckProperties(
+        _ connect: Connect, assigned: [UInt8]?, expiry: UInt32?
+    ) -> PropertyWriter {
         var writer = PropertyWriter()
-        if connect.version == .v5_0 {
-            let limits = configuration.limits
-            if let expiry { writer.add(.sessionExpiryInterval, uint32: expiry) }
-            writer.add(.receiveMaximum, uint16: UInt16(clamping: limits.receiveMaximum))
-            writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
-            if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
-            writer.add(.topicAliasMaximum, uint16: 0)
-            writer.add(.subscriptionIdentifierAvailable, uint8: 0)
-            writer.add(.sharedSubscriptionAvailable, uint8: 0)
-            if let seconds = loweredKeepAlive(connect) {
-                writer.add(.serverKeepAlive, uint16: seconds)
-            }
+        guard connect.version == .v5_0 else { return writer }
+        let limits = configuration.limits
+        if let expiry { writer.add(.sessionExpiryInterval, uint32: expiry) }
+        writer.add(.receiveMaximum, uint16: UInt16(clamping: limits.receiveMaximum))
+        writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
+        if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
+        writer.add(.topicAliasMaximum, uint16: 0)
+        writer.add(.subscriptionIdentifierAvailable, uint8: 0)
+        writer.add(.sharedSubscriptionAvailable, uint8: 0)
+        if let seconds = loweredKeepAlive(connect) {
+            writer.add(.serverKeepAlive, uint16: seconds)
         }
-        promise(c)
-        sendConnAck(c, sessionPresent: sessionPresent, .success, writer)
+        return writer
     }
 }
 

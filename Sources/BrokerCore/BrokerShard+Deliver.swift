@@ -214,9 +214,12 @@ extension BrokerShard {
                 isVersion5: connections[c].isVersion5,
                 remainingExpiry: message.remainingExpiry(at: now) ?? 0)
             guard head.packetSize(message.view) <= connections[c].maximumPacketSize else {
+                // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
                 counters.droppedTooLarge += 1
+                connections[c].droppedMessages += 1
                 _ = sessions[s].window.complete(packetID)
-                return
+                let id = SessionID(sessions.key(at: s))
+                return journal.record(.completed(id, packetID: packetID))
             }
             let body = message.body
             head.encode(message.view, in: body.span, into: &connections[c].output)

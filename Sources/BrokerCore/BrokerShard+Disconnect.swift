@@ -26,7 +26,10 @@ extension BrokerShard {
     ) {
         counters.connectionsRefused += 1
         var writer = PropertyWriter()
-        if connections[c].isVersion5 { writer.add(.reasonString, string: detail) }
+        // [MQTT-3.2.2-19]
+        if connections[c].isVersion5 && fitsReasonString(c, detail) {
+            writer.add(.reasonString, string: detail)
+        }
         sendConnAck(c, sessionPresent: false, reason, writer)
         end(c, .fault(reason, clause: clause, detail: detail), now)
     }

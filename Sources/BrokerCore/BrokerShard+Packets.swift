@@ -8,7 +8,9 @@ extension BrokerShard {
     ) {
         let version = connections[c].version
         // A reason that 3.x has no code for is not answered: the connection only closes.
-        guard let code = ConnAck.returnCode(for: reason, version: version) else { return }
+        guard let code = ConnAck.returnCode(for: reason, version: version),
+            Self.connAckSize(properties) <= connections[c].maximumPacketSize
+        else { return }
         let packet = ConnAck(
             sessionPresent: sessionPresent, reasonCode: ReasonCode(rawValue: code),
             properties: properties.properties)
@@ -17,12 +19,30 @@ extension BrokerShard {
         markDirty(c)
     }
 
+    /// How large a CONNACK of 5.0 is.
+    static func connAckSize(_ properties: PropertyWriter) -> Int {
+        let count = properties.bytes.count
+        let body = 2 + variableByteIntegerSize(count) + count
+        return 1 + variableByteIntegerSize(body) + body
+    }
+
+    /// Whether a reason string leaves its packet one that the client takes.
+    func fitsReasonString(_ c: UInt32, _ detail: String, besides: Int = 0) -> Bool {
+        detail.utf8.count + besides + 16 <= connections[c].maximumPacketSize
+    }
+
+    /// Whether a client takes SUBACK or UNSUBACK with so many codes. [MQTT-3.1.2-24]
+    func fitsAnswer(_ c: UInt32, codes: Int) -> Bool {
+        // Type, length, packet identifier, no properties: 8 bytes at most.
+        codes + 8 <= connections[c].maximumPacketSize
+    }
+
     /// DISCONNECT, which only 5.0 servers send.
     mutating func sendDisconnect(_ c: UInt32, _ reason: ReasonCode, _ detail: String) {
         guard connections[c].isVersion5, connections[c].phase == .connected else { return }
         var writer = PropertyWriter()
-        // [MQTT-3.14.2-3]: no reason string that makes the packet too large for the client.
-        if !detail.isEmpty && detail.utf8.count + 16 <= connections[c].maximumPacketSize {
+        // [MQTT-3.14.2-3]
+        if !detail.isEmpty && fitsReasonString(c, detail) {
             writer.add(.reasonString, string: detail)
         }
         let packet = Disconnect(reasonCode: reason, properties: writer.properties)
@@ -56,7 +76,7 @@ extension BrokerShard {
         promise(c)
         var writer = PropertyWriter()
         if connections[c].isVersion5, connections[c].wantsProblemInformation, !detail.isEmpty,
-            detail.utf8.count + codes.count + 16 <= connections[c].maximumPacketSize
+            fitsReasonString(c, detail, besides: codes.count)  // [MQTT-3.9.2-1]
         {
             writer.add(.reasonString, string: detail)
         }

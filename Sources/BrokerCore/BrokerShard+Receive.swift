@@ -46,7 +46,7 @@ extension BrokerShard {
         case .pubRel(let packet): takePubRel(packet, c)
         case .pubComp(let packet): takePubComp(packet, c, now)
         case .subscribe(let packet): take(packet, source, c, now)
-        case .unsubscribe(let packet): take(packet, source, c)
+        case .unsubscribe(let packet): take(packet, source, c, now)
         case .pingReq:
             // [MQTT-3.12.4-1]
             connections[c].output.append(PacketType.pingResp.rawValue << 4)

@@ -6,6 +6,9 @@ extension BrokerShard {
         _ subscribe: Subscribe, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
     ) {
         let s = connections[c].session
+        guard fitsAnswer(c, codes: subscribe.filterCount) else {
+            return failForAnswer(c, now)
+        }
         var codes: [UInt8] = []
         codes.reserveCapacity(subscribe.filterCount)
         var wanted: [(filter: TopicFilter, qos: QoS)] = []
@@ -98,14 +101,26 @@ extension BrokerShard {
     }
 
     /// UNSUBSCRIBE. [MQTT-3.10.4-1] to [MQTT-3.10.4-6]
-    mutating func take(_ unsubscribe: Unsubscribe, _ source: Span<UInt8>, _ c: UInt32) {
+    mutating func take(
+        _ unsubscribe: Unsubscribe, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) {
         let s = connections[c].session
+        guard fitsAnswer(c, codes: unsubscribe.filterCount) else {
+            return failForAnswer(c, now)
+        }
         var codes: [UInt8] = []
         var filters = unsubscribe.makeIterator()
         while let range = filters.next(in: source) {
             codes.append(removeSubscription(source.extracting(range.range), s, c).rawValue)
         }
         sendCodes(c, .unsubAck, unsubscribe.packetID, codes, detail: "")
+    }
+
+    /// An answer that the client does not take cannot be sent, nor may it be left out: it is told so.
+    private mutating func failForAnswer(_ c: UInt32, _ now: MonotonicTime) {
+        fail(
+            c, .packetTooLarge, "MQTT-3.1.2-24",
+            "the answer is larger than the client's maximum packet size", now)
     }
 
     private mutating func removeSubscription(

@@ -106,6 +106,82 @@ import Testing
         #expect(client.conversation() == ["disconnect 0x82"])
     }
 
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1, .v5_0])
+    func `what follows a refused CONNECT is not processed`(version: ProtocolVersion) throws {
+        // [MQTT-3.1.4-5] of 3.1.1, [MQTT-3.1.4-6]
+        let broker = TestBroker()
+        let listener = broker.client("l").subscribed("t")
+        let rules = AccessRules(allowsAnonymous: false, checksPasswords: true)
+        let other = try #require(broker.open(version))
+        other.connect("o")
+        let client = try #require(broker.open(version, rules: rules))
+        // One write: CONNECT without a user name, PUBLISH, PINGREQ.
+        var arena = Array("at".utf8)
+        let properties = PropertyWriter().append(to: &arena)
+        let connect = Connect(
+            version: version, cleanStart: true, keepAlive: 0, clientID: ByteRange(0..<1),
+            properties: properties)
+        let publish = Publish(
+            qos: .atMostOnce, topic: ByteRange(1..<2), packetID: nil, payload: .empty)
+        client.send(
+            bytes: TestClient.encode(.connect(connect), arena, version)
+                + TestClient.encode(.publish(publish), arena, version) + [0xC0, 0])
+        #expect(client.conversation() == ["connack \(version == .v5_0 ? "0x87" : "0x05")"])
+        // What comes until the transport is closed is not taken either.
+        broker.shard.received([0xC0, 0].span, on: client.id, at: broker.now)
+        broker.settle()
+        #expect(client.inbox.isEmpty && client.isClosed)
+        #expect(listener.conversation().isEmpty)
+        // The same bytes behind a CONNECT that is taken are processed.
+        other.send(bytes: TestClient.encode(.publish(publish), arena, version))
+        #expect(listener.conversation() == ["publish t= q0"])
+    }
+
+    @Test func `before a CONNACK that lets in, nothing else is said`() throws {
+        // [MQTT-3.2.0-1], [MQTT-3.14.0-1]
+        let rules = AccessRules(allowsAnonymous: false, checksPasswords: true)
+        func each(_ end: (TestBroker, TestClient) -> Void) throws -> [String] {
+            let broker = TestBroker()
+            let client = try #require(broker.open(.v5_0, rules: rules))
+            client.connect("a", user: "u", password: "p")
+            client.send(.pingReq)
+            end(broker, client)
+            #expect(client.isClosed)
+            return client.conversation()
+        }
+        #expect(try each { broker, _ in broker.sleep(.seconds(10)) } == [])
+        let shutDown = try each { broker, _ in
+            broker.shard.shutDown(at: broker.now)
+            broker.settle()
+        }
+        #expect(shutDown == [])
+        let malformed = try each { broker, client in
+            client.send(bytes: [0x36, 0])  // QoS 3
+            broker.shard.authenticated(client.id, result: .wrong, at: broker.now)
+            broker.settle()
+        }
+        #expect(malformed == ["connack 0x86"])
+        let late = try each { broker, client in
+            client.send(bytes: [0x36, 0])
+            broker.shard.authenticated(client.id, result: .accepted, at: broker.now)
+            broker.settle()
+        }
+        #expect(late == ["connack 0x00", "pingresp", "disconnect 0x81"])
+    }
+
+    @Test func `response information is not returned, asked for or not`() throws {
+        // [MQTT-3.1.2-28]; to return none is allowed.
+        for asked: UInt8? in [nil, 0, 1] {
+            let client = try #require(TestBroker().open())
+            client.connect("a") { writer in
+                if let asked { writer.add(.requestResponseInformation, uint8: asked) }
+            }
+            let answer = try #require(client.received().first)
+            #expect(answer.connAck?.reasonCode == .success)
+            #expect(!answer.properties.contains(.responseInformation))
+        }
+    }
+
     @Test func `no CONNECT in time closes the connection`() throws {
         let broker = TestBroker()
         let client = try #require(broker.open())

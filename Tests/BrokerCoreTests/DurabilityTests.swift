@@ -78,6 +78,33 @@ import Testing
         #expect(client.conversation() == ["pubRec id1", "pubRec id1"])
     }
 
+    @Test func `QoS 2 that expires before it is routed is answered to its end`() {
+        // [MQTT-4.3.3-13], [MQTT-3.3.2-5]
+        let broker = broker()
+        let listener = broker.client("l").subscribed("t")
+        let client = keptSession(broker, "c")
+        _ = client.received()
+        client.publish("t", "x", .exactlyOnce) { $0.add(.messageExpiryInterval, uint32: 5) }
+        broker.sleep(.seconds(6))
+        broker.commit()
+        #expect(listener.conversation().isEmpty)
+        #expect(broker.shard.counters.droppedExpired == 1)
+        client.pubRel(1)
+        broker.commit()
+        #expect(client.conversation() == ["pubRec id1", "pubComp id1"])
+    }
+
+    @Test func `DISCONNECT does not overtake a CONNACK that waits for its commit`() throws {
+        // [MQTT-3.14.0-1]
+        let broker = broker()
+        let client = try #require(broker.open())
+        client.connect("c", cleanStart: false) { $0.add(.sessionExpiryInterval, uint32: 100) }
+        client.send(bytes: [0x36, 0])  // QoS 3
+        #expect(client.conversation().isEmpty)
+        broker.commit()
+        #expect(["connack 0x00", "disconnect 0x81"].starts(with: client.conversation()))
+    }
+
     @Test func `acknowledgements leave in order of arrival`() {
         // [MQTT-4.6.0-2], [MQTT-4.6.0-3]
         let broker = broker()

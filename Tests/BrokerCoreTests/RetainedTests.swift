@@ -18,6 +18,55 @@ import Testing
             ])
     }
 
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func `a retained message outlives the session that published it`(version: ProtocolVersion) {
+        // [MQTT-3.1.2-7] of 3.1.1
+        let broker = TestBroker()
+        let client = broker.client("c", version)
+        client.publish("t", "x", .atLeastOnce, retain: true)
+        client.disconnect()
+        _ = broker.client("c", version)
+        #expect(broker.client("l").subscribed("t").conversation() == ["publish t=x q0 retain"])
+    }
+
+    @Test func `QoS 0 replaces a retained message of a higher QoS`() {
+        // [MQTT-3.3.1-7] of 3.1.1
+        let broker = TestBroker()
+        let client = broker.client("c", .v3_1_1)
+        client.publish("t", "old", .exactlyOnce, retain: true)
+        client.publish("t", "new", .atMostOnce, retain: true)
+        let listener = broker.client("l", .v3_1_1).subscribed("t", .exactlyOnce)
+        #expect(listener.conversation() == ["publish t=new q0 retain"])
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0], QoS.allCases)
+    func `without RETAIN nothing is kept, replaced or removed`(
+        version: ProtocolVersion, qos: QoS
+    ) {
+        // [MQTT-3.3.1-8]; [MQTT-3.3.1-12] of 3.1.1
+        let broker = TestBroker()
+        let client = broker.client("c", version)
+        client.publish("kept", "x", .atLeastOnce, retain: true)
+        client.publish("kept", "y", qos)
+        client.publish("kept", "", qos)
+        client.publish("other", "z", qos)
+        let listener = broker.client("l", version).subscribed("#", .atLeastOnce)
+        #expect(listener.conversation() == ["publish kept=x q1 retain id1"])
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1])
+    func `before 5 a subscription that is there never sees RETAIN`(version: ProtocolVersion) {
+        // [MQTT-3.3.1-9] of 3.1.1
+        let broker = TestBroker()
+        let listener = broker.client("l", version).subscribed("t", .exactlyOnce)
+        let client = broker.client("c", version)
+        for qos in QoS.allCases { client.publish("t", "\(qos.rawValue)", qos, retain: true) }
+        #expect(
+            listener.conversation() == [
+                "publish t=0 q0", "publish t=1 q1 id1", "publish t=2 q2 id2",
+            ])
+    }
+
     @Test func `an empty payload deletes, and is passed on`() {
         // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
         let broker = TestBroker()

@@ -64,6 +64,52 @@ import Testing
         #expect(broker.shard.counters.droppedSessionEnded == 1)
     }
 
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func `a clean start is never told of a session`(version: ProtocolVersion) throws {
+        // [MQTT-3.2.2-2]; [MQTT-3.2.2-1], [MQTT-3.2.2-3] of 3.1.1
+        let broker = TestBroker()
+        func connect(cleanStart: Bool) throws -> [String] {
+            let client = try #require(broker.open(version))
+            client.connect("c", cleanStart: cleanStart) { writer in
+                if version == .v5_0 && !cleanStart {
+                    writer.add(.sessionExpiryInterval, uint32: 100)
+                }
+            }
+            defer { client.drop() }
+            return client.conversation()
+        }
+        #expect(try connect(cleanStart: false) == ["connack 0x00"])
+        #expect(try connect(cleanStart: false) == ["connack 0x00 present"])
+        #expect(try connect(cleanStart: true) == ["connack 0x00"])
+        #expect(try connect(cleanStart: false) == ["connack 0x00"])
+    }
+
+    @Test(arguments: [UInt32(0), 10])
+    func `a session's state is kept while its connection is open`(expiry: UInt32) {
+        // [MQTT-4.1.0-1]; [MQTT-4.1.0-1], [MQTT-4.1.0-2] of 3.1.1
+        let broker = TestBroker()
+        if expiry > 0 { broker.client("c", expiry: expiry).drop() }
+        broker.sleep(.seconds(5))
+        // It comes back in time: the end that was near is not that of this connection.
+        let client = broker.client("c", cleanStart: false, expiry: expiry)
+        client.subscribed("t", .exactlyOnce)
+        let publisher = broker.client("p")
+        publisher.publish("t", "x", .exactlyOnce)
+        client.publish("t", "own", .exactlyOnce, id: 9)
+        client.pubRec(1)
+        _ = client.received()
+        broker.sleep(.seconds(1_000_000))
+        #expect(!client.isClosed)
+        client.publish("t", "own", .exactlyOnce, duplicate: true, id: 9)
+        client.pubRec(1)
+        client.pubComp(1)
+        publisher.publish("t", "y", .atLeastOnce)
+        #expect(
+            client.conversation() == ["pubRec id9", "pubRel id1", "publish t=y q1 id3"])
+        #expect(broker.shard.sessionCount == 2)
+        #expect(broker.shard.subscriptionCount == 1)
+    }
+
     @Test func `a session expires`() throws {
         let broker = TestBroker()
         broker.client("c", expiry: 100).subscribed("t").disconnect()
@@ -230,7 +276,9 @@ import Testing
             return client
         }
         let alice = try logIn("alice")
-        #expect(try logIn("bob").conversation() == ["connack 0x87"])
+        // [MQTT-3.1.3-8]
+        let bob = try logIn("bob")
+        #expect(bob.isClosed && bob.conversation() == ["connack 0x87"])
         #expect(try logIn(nil).conversation() == ["connack 0x87"])
         #expect(!alice.isClosed)
         #expect(try logIn("alice").conversation() == ["connack 0x00"])

@@ -63,6 +63,82 @@ import Testing
         #expect(client.conversation() == ["publish t=x q0"])
     }
 
+    @Test func `a filter that is held brings its retained messages again, and loses nothing`() {
+        // [MQTT-3.8.4-3] of 3.1.1, [MQTT-3.8.4-4]
+        let broker = TestBroker()
+        let publisher = broker.client("p")
+        publisher.publish("t", "kept", .atLeastOnce, retain: true)
+        let client = broker.client("a", .v3_1_1).subscribed("t", .atLeastOnce)
+        publisher.publish("t", "1", .atLeastOnce)
+        client.subscribe([("t", options(.exactlyOnce))])
+        publisher.publish("t", "2", .exactlyOnce)
+        #expect(broker.shard.subscriptionCount == 1)
+        #expect(
+            client.conversation() == [
+                "publish t=kept q1 retain id1", "publish t=1 q1 id2", "suback id2 [2]",
+                "publish t=kept q1 retain id3", "publish t=2 q2 id4",
+            ])
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func `several filters in a packet do what several packets do, with one answer`(
+        version: ProtocolVersion
+    ) {
+        // [MQTT-3.8.4-5], [MQTT-3.10.4-6]; [MQTT-3.8.4-4], [MQTT-3.10.4-6] of 3.1.1
+        func run(_ groups: [[String]]) -> (answers: [[String]], publishes: [String], left: Int) {
+            let broker = TestBroker()
+            let publisher = broker.client("p")
+            for topic in ["a", "b", "c"] {
+                publisher.publish(topic, "kept", .atLeastOnce, retain: true)
+            }
+            let client = broker.client("s", version)
+            var answers: [[String]] = []
+            var publishes: [String] = []
+            func sort() {
+                var packets: [String] = []
+                for packet in client.received() {
+                    if packet.publish == nil {
+                        packets.append(packet.description)
+                    } else {
+                        publishes.append(packet.description)
+                    }
+                }
+                answers.append(packets)
+            }
+            for filters in groups {
+                client.subscribe(filters.map { ($0, options(.atLeastOnce)) })
+                sort()
+            }
+            for topic in ["a", "b", "c"] { publisher.publish(topic, "live", .atLeastOnce) }
+            for filters in groups {
+                var arena: [UInt8] = []
+                for filter in filters {
+                    Unsubscribe.append(filter: Array(filter.utf8).span, to: &arena)
+                }
+                client.send(
+                    .unsubscribe(
+                        Unsubscribe(
+                            packetID: client.takePacketID(), filters: ByteRange(0..<arena.count),
+                            filterCount: filters.count)), from: arena)
+                sort()
+            }
+            for topic in ["a", "b", "c"] { publisher.publish(topic, "late", .atLeastOnce) }
+            sort()
+            return (answers, publishes, broker.shard.subscriptionCount)
+        }
+        // The same filter twice: the later replaces the earlier, and brings the message again.
+        let filters = ["a", "b/#", "a", "c"]
+        let together = run([filters])
+        let apart = run(filters.map { [$0] })
+        #expect(together.publishes == apart.publishes)
+        #expect(together.left == 0 && apart.left == 0)
+        let gone = version == .v5_0 ? "[0, 0, 17, 0]" : "[]"
+        #expect(
+            together.answers == [["suback id1 [1, 1, 1, 1]"], ["unsuback id2 \(gone)"], []])
+        #expect(apart.answers.map(\.count) == [1, 1, 1, 1, 1, 1, 1, 1, 0])
+        #expect(together.publishes.count == 7)
+    }
+
     @Test func `overlapping filters bring one copy at the highest QoS`() {
         // [MQTT-3.3.4-2]
         let broker = TestBroker()
@@ -105,6 +181,67 @@ import Testing
         let old = broker.client("o", .v3_1_1).subscribed("t")
         old.unsubscribe("t", "u")
         #expect(old.conversation() == ["unsuback id2 []"])
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func `UNSUBACK carries the identifier, also where nothing was removed`(
+        version: ProtocolVersion
+    ) {
+        // [MQTT-3.10.4-4], [MQTT-3.10.4-5]
+        let client = TestBroker().client("a", version)
+        let filter: [UInt8] = [0, 1, 116]
+        for id: UInt16 in [1, 77, 65_535] {
+            client.send(
+                .unsubscribe(
+                    Unsubscribe(packetID: id, filters: ByteRange(0..<3), filterCount: 1)),
+                from: filter)
+        }
+        let codes = version == .v5_0 ? "[17]" : "[]"
+        #expect(
+            client.conversation() == [
+                "unsuback id1 \(codes)", "unsuback id77 \(codes)", "unsuback id65535 \(codes)",
+            ])
+    }
+
+    @Test func `UNSUBSCRIBE takes the filter that is equal, byte by byte, and no other`() {
+        // [MQTT-3.10.4-1]
+        let broker = TestBroker()
+        let client = broker.client("a").subscribed("a/b").subscribed("a/+").subscribed("A/b")
+        client.unsubscribe("a/#", "+/b", "a/b/", "a/B")
+        #expect(broker.shard.subscriptionCount == 3)
+        client.unsubscribe("a/+")
+        broker.client("p").publish("a/c", "x")
+        #expect(broker.shard.subscriptionCount == 2)
+        #expect(client.received().allSatisfy { $0.publish == nil })
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func `UNSUBSCRIBE ends what is new, and what was begun goes on`(version: ProtocolVersion) throws
+    {
+        // [MQTT-3.10.4-2], [MQTT-3.10.4-3]
+        let broker = TestBroker()
+        let client = broker.client("a", version, cleanStart: false, expiry: 100)
+        client.subscribed("t", .exactlyOnce)
+        let publisher = broker.client("p")
+        for (payload, qos) in [("1", QoS.atLeastOnce), ("2", .exactlyOnce), ("3", .exactlyOnce)] {
+            publisher.publish("t", payload, qos)
+        }
+        client.pubRec(3)
+        _ = client.received()
+        client.unsubscribe("t")
+        publisher.publish("t", "new", .exactlyOnce)
+        publisher.publish("t", "new")
+        client.pubRec(2)
+        client.pubComp(3)
+        let codes = version == .v5_0 ? "[0]" : "[]"
+        #expect(client.conversation() == ["unsuback id2 \(codes)", "pubRel id2"])
+        client.drop()
+        let again = try #require(broker.open(version))
+        again.connect("a", cleanStart: false) { $0.add(.sessionExpiryInterval, uint32: 100) }
+        #expect(
+            again.conversation() == [
+                "connack 0x00 present", "pubRel id2", "publish t=1 q1 dup id1",
+            ])
     }
 
     @Test func `subscriptions of a client have a limit`() {

@@ -39,6 +39,34 @@ import Testing
         #expect(listener.received().count == 1)
     }
 
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1, .v5_0])
+    func `without a will nothing is published`(version: ProtocolVersion) {
+        // [MQTT-3.1.2-12] of 3.1.1
+        let broker = TestBroker()
+        let listener = broker.client("l").subscribed("#")
+        broker.client("c", version).drop()
+        broker.client("d", version).send(bytes: [0x00, 0x00])
+        #expect(listener.conversation().isEmpty)
+        #expect(broker.shard.counters.willsPublished == 0)
+        // The will of an earlier connection is not that of the next.
+        broker.client("c", version, will: will).disconnect()
+        broker.client("c", version).drop()
+        #expect(listener.conversation().isEmpty)
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1, .v5_0], [false, true])
+    func `a will is published as its retain flag says`(version: ProtocolVersion, retain: Bool) {
+        // [MQTT-3.1.2-14], [MQTT-3.1.2-15]; [MQTT-3.1.2-16], [MQTT-3.1.2-17] of 3.1.1
+        let broker = TestBroker()
+        let listener = broker.client("l").subscribed("w", retainAsPublished: true)
+        var will = will
+        will.retain = retain
+        broker.client("c", version, will: will).drop()
+        #expect(listener.conversation() == ["publish w=gone q0" + (retain ? " retain" : "")])
+        let late = broker.client("late").subscribed("w")
+        #expect(late.conversation() == (retain ? ["publish w=gone q0 retain"] : []))
+    }
+
     @Test func `a retained will is kept`() {
         // [MQTT-3.1.2-15]
         let broker = TestBroker()

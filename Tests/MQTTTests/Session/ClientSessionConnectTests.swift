@@ -267,4 +267,32 @@ struct ClientSessionConnectTests {
                 $0.sessionExpirySeconds = 1
             } != nil)
     }
+
+    @Test("After DISCONNECT nothing is sent")
+    func nothingAfterDisconnect() {
+        // [MQTT-3.14.4-1]; [MQTT-3.14.4-2] of 3.1.1
+        for version in [ProtocolVersion.v3_1_1, .v5_0] {
+            let client = SessionUnderTest(version) { $0.sessionExpirySeconds = 60 }
+            client.connect()
+            client.receivePublish("a", qos: .atLeastOnce, id: 1)
+            let delivery = client.events().messages.first?.delivery
+            client.session.disconnect()
+            client.publish("t")
+            client.acknowledge(delivery)
+            client.session.subscribe([SubscriptionRequestItem("f")], token: 1, at: client.now)
+            client.receive([0xD0, 0])
+            client.pass(.seconds(1_000))
+            client.session.disconnect()
+            #expect(client.sent() == [.disconnect(.normalDisconnection)])
+            #expect(!client.isConnected)
+        }
+    }
+
+    @Test("An empty client identifier always asks for a clean session")
+    func emptyIdentifier() {
+        // [MQTT-3.1.3-7] of 3.1.1; what cannot be is a problem of the configuration
+        let client = SessionUnderTest(.v3_1_1, clientID: "") { $0.cleanStart = false }
+        client.open()
+        #expect(client.sent() == [.connect(clean: true, clientID: "", keepAlive: 30)])
+    }
 }

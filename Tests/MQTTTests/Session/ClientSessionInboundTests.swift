@@ -226,4 +226,17 @@ struct ClientSessionInboundTests {
         other.receiveAck(.pubRel, 5)
         #expect(other.sent() == [.disconnect(.protocolError)])
     }
+
+    @Test("After PUBACK an identifier is that of a new message, DUP or not")
+    func newAfterPubAck() {
+        // [MQTT-4.3.2-5]
+        let client = connected()
+        for dup in [false, true] {
+            client.receivePublish("a", qos: .atLeastOnce, id: 5, dup: dup)
+            let messages = client.events().messages
+            #expect(messages.count == 1)
+            client.acknowledge(messages[0].delivery)
+            #expect(client.sent() == [.ack(.pubAck, 5, .success)])
+        }
+    }
 }

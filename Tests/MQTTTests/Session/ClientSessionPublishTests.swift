@@ -243,4 +243,54 @@ struct ClientSessionPublishTests {
         client.receiveAck(.pubAck, 1)
         #expect(client.sent().last == .disconnect(.protocolError))
     }
+
+    @Test("At a quota of 0 only messages wait, and what comes is answered")
+    func quotaHoldsBackMessagesOnly() {
+        // [MQTT-3.3.4-8], [MQTT-4.9.0-3]
+        let client = connected(
+            .v5_0, { $0.keepAliveSeconds = 30 }, { $0.add(.receiveMaximum, uint16: 1) })
+        client.publish("a", qos: .exactlyOnce, token: 1)
+        client.publish("b", token: 2)
+        #expect(client.sent() == [publish("a", 1, .exactlyOnce)])
+        client.session.subscribe([SubscriptionRequestItem("f")], token: 3, at: client.now)
+        client.session.unsubscribe(["g"], token: 4, at: client.now)
+        client.receivePublish("m", qos: .atLeastOnce, id: 8)
+        client.acknowledge(client.events().messages.first?.delivery)
+        client.receivePublish("m", qos: .exactlyOnce, id: 9)
+        client.acknowledge(client.events().messages.first?.delivery)
+        client.receiveAck(.pubRel, 9)
+        client.receiveAck(.pubRec, 1)
+        #expect(
+            client.sent() == [
+                .subscribe(id: 2, filters: ["f"]), .unsubscribe(id: 3, filters: ["g"]),
+                .ack(.pubAck, 8, .success), .ack(.pubRec, 9, .success),
+                .ack(.pubComp, 9, .success), .ack(.pubRel, 1, .success),
+            ])
+        client.pass(.seconds(30))
+        #expect(client.sent() == [.pingReq])
+        client.receiveAck(.pubComp, 1)
+        #expect(client.sent() == [publish("b", 4)])
+    }
+
+    @Test(
+        "No topic alias is sent, whatever the server takes", arguments: [nil, 0, 10] as [UInt16?])
+    func noTopicAlias(maximum: UInt16?) throws {
+        // [MQTT-3.2.2-17], [MQTT-3.2.2-18], [MQTT-3.3.2-9]
+        let client = connected(.v5_0, { _ in }) { writer in
+            if let maximum { writer.add(.topicAliasMaximum, uint16: maximum) }
+        }
+        for _ in 0..<3 { client.publish("t", qos: .atMostOnce) }
+        let bytes = client.takeOutput()
+        var decoder = PacketDecoder(receiver: .server, version: .v5_0)
+        var offset = 0
+        var count = 0
+        while let decoded = try decoder.decode(bytes.span, from: offset) {
+            guard case .publish(let packet) = decoded.packet else { continue }
+            #expect(!packet.properties.contains(.topicAlias))
+            #expect(packet.topic.range.count == 1)
+            offset = decoded.end
+            count += 1
+        }
+        #expect(count == 3)
+    }
 }

@@ -1,0 +1,140 @@
+import MQTT
+import Testing
+
+@testable import BrokerCore
+
+/// Nothing that a client gets is above its maximum packet size. [MQTT-3.1.2-24]
+@Suite struct PacketSizeTests {
+    /// Connects with this maximum packet size and what a test adds.
+    private func connect(
+        _ broker: TestBroker, maximum: UInt32, _ clientID: String = "a",
+        _ properties: (inout PropertyWriter) -> Void = { _ in }
+    ) throws -> TestClient {
+        let client = try #require(broker.open())
+        client.connect(clientID) { writer in
+            writer.add(.maximumPacketSize, uint32: maximum)
+            properties(&writer)
+        }
+        return client
+    }
+
+    @Test func `a reason string stays out of a CONNACK that it would make too large`() throws {
+        // [MQTT-3.2.2-19]
+        for maximum: UInt32 in 5...80 {
+            let client = try connect(TestBroker(), maximum: maximum) {
+                $0.add(.authenticationMethod, string: "SCRAM-SHA-256")
+            }
+            #expect(client.inbox.count <= Int(maximum))
+            #expect(client.conversation() == ["connack 0x8c"])
+            #expect(client.isClosed)
+        }
+        let roomy = try connect(TestBroker(), maximum: 80) {
+            $0.add(.authenticationMethod, string: "SCRAM-SHA-256")
+        }
+        #expect(roomy.received().first?.string(.reasonString) != nil)
+    }
+
+    @Test func `a client that takes no CONNACK is refused, and told where that fits`() throws {
+        let broker = TestBroker()
+        let before = broker.client("a", expiry: 100)
+        for maximum: UInt32 in 1...19 {
+            let client = try connect(broker, maximum: maximum)
+            #expect(client.conversation() == (maximum < 5 ? [] : ["connack 0x95"]))
+            #expect(client.isClosed)
+        }
+        // Whoever is refused takes no session over.
+        #expect(!before.isClosed)
+        let fits = try connect(broker, maximum: 20)
+        #expect(fits.inbox.count == 20)
+        #expect(fits.conversation() == ["connack 0x00"])
+        #expect(before.isClosed)
+    }
+
+    @Test func `an assigned identifier counts too`() throws {
+        let broker = TestBroker()
+        let small = try connect(broker, maximum: 43, "")
+        #expect(small.conversation() == ["connack 0x95"])
+        let fits = try connect(broker, maximum: 44, "")
+        #expect(fits.inbox.count == 44)
+        #expect(fits.conversation() == ["connack 0x00"])
+        #expect(broker.shard.sessionCount == 1)
+    }
+
+    @Test func `a reason string stays out of a SUBACK that it would make too large`() throws {
+        // [MQTT-3.9.2-1]
+        let filters = [("a/#/b", SubscriptionOptions(qos: .atMostOnce))]
+        for maximum: UInt32 in 20...80 {
+            let client = try connect(TestBroker(), maximum: maximum)
+            _ = client.received()
+            client.subscribe(filters)
+            #expect(client.inbox.count <= Int(maximum))
+            #expect(client.conversation() == ["suback id1 [143]"])
+        }
+        let roomy = try connect(TestBroker(), maximum: 80)
+        _ = roomy.received()
+        roomy.subscribe(filters)
+        #expect(roomy.received().first?.string(.reasonString) != nil)
+    }
+
+    @Test func `a request whose answer would be too large is not done, and told so`() throws {
+        let broker = TestBroker()
+        let client = try connect(broker, maximum: 24)
+        _ = client.received()
+        let filters = (1...17).map { ("\($0)", SubscriptionOptions(qos: .atMostOnce)) }
+        client.subscribe(Array(filters.prefix(16)))
+        #expect(client.received().first?.codes.count == 16)
+        client.subscribe(filters)
+        #expect(client.conversation() == ["disconnect 0x95"])
+        #expect(client.isClosed)
+        let other = try connect(broker, maximum: 20, "b")
+        _ = other.received()
+        other.unsubscribe("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13")
+        #expect(other.conversation() == ["disconnect 0x95"])
+    }
+
+    @Test func `a reason string stays out of a DISCONNECT that it would make too large`() throws {
+        // [MQTT-3.14.2-3]
+        for maximum: UInt32 in 20...120 {
+            let client = try connect(TestBroker(), maximum: maximum)
+            _ = client.received()
+            client.send(.auth(Auth(reasonCode: .reAuthenticate)))
+            #expect(client.inbox.count <= Int(maximum))
+            #expect(client.conversation() == ["disconnect 0x82"])
+        }
+        let roomy = try connect(TestBroker(), maximum: 120)
+        _ = roomy.received()
+        roomy.send(.auth(Auth(reasonCode: .reAuthenticate)))
+        #expect(roomy.received().first?.string(.reasonString) != nil)
+    }
+
+    @Test func `what waited and what is sent again is dropped where it became too large`() throws {
+        // [MQTT-3.1.2-25]
+        let broker = TestBroker()
+        let first = broker.client("c", cleanStart: false, expiry: 100)
+        first.subscribed("t", .exactlyOnce)
+        let publisher = broker.client("p")
+        let large = String(repeating: "x", count: 40)
+        publisher.publish("t", large, .exactlyOnce)
+        publisher.publish("t", "small", .exactlyOnce)
+        first.drop()
+        publisher.publish("t", large, .atLeastOnce)
+        publisher.publish("t", "late", .atLeastOnce)
+        func again() -> TestClient {
+            broker.client("c", cleanStart: false, expiry: 100) {
+                $0.add(.maximumPacketSize, uint32: 40)
+            }
+        }
+        let second = again()
+        #expect(
+            second.conversation() == ["publish t=small q2 dup id2", "publish t=late q1 id3"])
+        #expect(broker.shard.counters.droppedTooLarge == 2)
+        second.drop()
+        let third = again()
+        #expect(
+            third.conversation() == ["publish t=small q2 dup id2", "publish t=late q1 dup id3"])
+        // As if it had been sent: nothing of it remains for a client that takes more.
+        third.drop()
+        let roomy = broker.client("c", cleanStart: false, expiry: 100)
+        #expect(roomy.received().count == 2)
+    }
+}
