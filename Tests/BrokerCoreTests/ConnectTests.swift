@@ -62,6 +62,42 @@ import Testing
         #expect(client.isClosed)
     }
 
+    @Test func `a malformed CONNECT before 5 ends the connection unanswered`() throws {
+        // [MQTT-3.1.4-1], [MQTT-3.2.2-6] of 3.1.1
+        for bytes: [UInt8] in [
+            [0x10, 13, 0, 4, 77, 81, 84, 84, 4, 3, 0, 0, 0, 1, 97],  // the reserved flag
+            [0x10, 12, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0, 0, 1],  // no identifier
+            [0x10, 13, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0, 0, 1, 0xFF],  // no UTF-8
+        ] {
+            let broker = TestBroker()
+            let client = try #require(broker.open(.v3_1_1))
+            client.send(bytes: bytes)
+            #expect(client.isClosed && client.inbox.isEmpty)
+            #expect(broker.refusals.count == 1)
+            #expect(broker.shard.sessionCount == 0)
+        }
+    }
+
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1, .v5_0])
+    func `client identifiers of 1 to 23 letters and digits are taken`(
+        version: ProtocolVersion
+    ) throws {
+        // [MQTT-3.1.3-5]
+        let letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        let broker = TestBroker()
+        for start in letters.indices {
+            let name = String(letters[start...].prefix(23))
+            let client = try #require(broker.open(version))
+            client.connect(name)
+            #expect(client.conversation() == ["connack 0x00"], "\(name)")
+        }
+        for count in 1...23 {
+            let client = try #require(broker.open(version))
+            client.connect(String(repeating: "x", count: count))
+            #expect(client.conversation() == ["connack 0x00"])
+        }
+    }
+
     @Test func `an empty client identifier without a clean session is refused before 5`() throws {
         // [MQTT-3.1.3-8] of 3.1.1
         let client = try #require(TestBroker().open(.v3_1_1))
@@ -88,9 +124,11 @@ import Testing
         let second = try #require(broker.open()?.connect("").received().first)
         let names = [first, second].compactMap { $0.string(.assignedClientIdentifier) }
         #expect(Set(names).count == 2)
-        let old = try #require(broker.open(.v3_1_1))
-        old.connect("")
-        #expect(old.conversation() == ["connack 0x00"])
+        // Before 5 they are unique too: none takes another over. [MQTT-3.1.3-6] of 3.1.1
+        let old = try (0..<2).map { _ in try #require(broker.open(.v3_1_1)).connect("") }
+        #expect(old.map { $0.conversation() } == [["connack 0x00"], ["connack 0x00"]])
+        #expect(!old.contains { $0.isClosed })
+        #expect(broker.shard.sessionCount == 4)
     }
 
     @Test func `an authentication method is refused as bad`() throws {
@@ -294,6 +332,22 @@ import Testing
         old.send(bytes: [0x36, 5, 0, 1, 116, 0, 0])
         #expect(old.conversation().isEmpty)
         #expect(old.isClosed)
+    }
+
+    @Test func `after its DISCONNECT the server sends nothing, and takes nothing`() {
+        // [MQTT-3.14.4-1], [MQTT-3.14.4-2]
+        let broker = TestBroker()
+        let client = broker.client("a", cleanStart: false, expiry: 100)
+        client.subscribed("#", .atLeastOnce)
+        let other = broker.client("b")
+        // In one turn: a QoS of 3, what came behind it, and a message for the same client.
+        broker.shard.received([0x36, 0, 0xC0, 0].span, on: client.id, at: broker.now)
+        broker.shard.received([0xC0, 0].span, on: client.id, at: broker.now)
+        other.publish("t", "x", .atLeastOnce)
+        #expect(client.isClosed)
+        #expect(client.conversation() == ["disconnect 0x81"])
+        let again = broker.client("a", cleanStart: false)
+        #expect(again.conversation() == ["publish t=x q1 id1"])
     }
 
     @Test func `packets that only a server sends are a protocol error`() throws {

@@ -39,6 +39,17 @@ import Testing
         #expect(client.conversation() == ["pubAck id5", "pubAck id5"])
     }
 
+    @Test func `after a PUBREC that refuses, an identifier is that of a new message`() {
+        // [MQTT-4.3.3-9]
+        let broker = TestBroker()
+        let listener = broker.client("l").subscribed("#")
+        let client = broker.client("c")
+        client.publish("$SYS/x", "1", .exactlyOnce, id: 5)
+        client.publish("t", "2", .exactlyOnce, duplicate: true, id: 5)
+        #expect(client.conversation() == ["pubRec id5 0x87", "pubRec id5"])
+        #expect(listener.conversation() == ["publish t=2 q0"])
+    }
+
     @Test func `identifiers are those of no other message on its way`() {
         // [MQTT-2.2.1-4]; [MQTT-2.3.1-4] of 3.1.1
         let broker = TestBroker()
