@@ -8,19 +8,29 @@ public struct BrokerLimits: Sendable, Equatable {
     public var sessions = 20_000
     /// From the connection's start to a whole CONNECT; then it is closed.
     public var timeToConnect = Duration.seconds(10)
+    /// Bytes that all clients together may have sent of CONNECTs that are not done, half of one or a
+    /// whole one that waits for its password check; above it a connection with more than
+    /// `freeConnectBytes` of them is closed.
+    public var connectingBytes = 16 * 1024 * 1024
+    /// Bytes of an undone CONNECT that every connection may hold: an ordinary one.
+    public static let freeConnectBytes = 4 * 1024
     /// Bytes of one packet from a client; a larger one closes the connection (0x95 Packet too large).
     public var packetBytes = 1024 * 1024
     /// QoS 1 and 2 messages to one client that await its acknowledgement; more wait in the queue.
-    public var inFlight = 100
+    ///
+    /// So many for the full speed of one client that is a thousand messages behind its own link;
+    /// as many come again with DUP when its connection breaks.
+    public var inFlight = 1_000
     /// QoS 1 and 2 messages from one 5.0 client that await ours (Receive Maximum); more close the
     /// connection (0x93 Receive Maximum exceeded).
     public var receiveMaximum = 1_000
     /// Messages waiting in one session's queue; the next one is dropped and counted.
     public var queueMessages = 100_000
     /// Bytes waiting in one session's queue; what exceeds them is dropped and counted.
-    public var queueBytes = 16 * 1024 * 1024
+    public var queueBytes = 64 * 1024 * 1024
     /// Bytes that one connection's output may hold; above it QoS 0 messages to it are dropped and
-    /// counted, and QoS 1 and 2 messages wait in the queue.
+    /// counted, and QoS 1 and 2 messages wait in the queue. A client that leaves twice as much unread,
+    /// answers to what it asks for included, is not listened to until it has read half of it.
     public var outputBytes = 4 * 1024 * 1024
     /// Retained messages; another is routed but not kept (0x97 to a 5.0 client at QoS 1 and 2).
     public var retainedMessages = 100_000

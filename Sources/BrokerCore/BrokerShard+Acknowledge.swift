@@ -57,6 +57,7 @@ extension BrokerShard {
             // Answered even so: without PUBCOMP the client would ask again for ever.
             return sendAcknowledgement(c, .pubComp, packet.packetID, .packetIdentifierNotFound)
         }
+        connections[c].openIncoming = max(0, connections[c].openIncoming - 1)
         if !sessions[s].isTransient {
             let id = SessionID(sessions.key(at: s))
             journal.record(.incomingReleased(id, packetID: packet.packetID))

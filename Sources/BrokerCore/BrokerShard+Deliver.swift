@@ -11,7 +11,8 @@ extension BrokerShard {
         if sessions[s].queuedAtMostOnce > 0 {
             // A retained message of QoS 0 waits in the queue, maybe of the same topic.
             let message = delivery.shared(in: source)
-            enqueue(QueuedMessage(message: message, qos: .atMostOnce, retain: retain), s)
+            enqueue(
+                QueuedMessage(message: message, qos: .atMostOnce, retain: retain), s, delivery.now)
             return
         }
         let isVersion5 = connections[c].isVersion5
@@ -63,7 +64,7 @@ extension BrokerShard {
         let c = sessions[s].connection
         guard c != Session.noConnection, sessions[s].queue.isEmpty, canSend(s, c) else {
             let message = delivery.shared(in: source)
-            enqueue(QueuedMessage(message: message, qos: qos, retain: retain), s)
+            enqueue(QueuedMessage(message: message, qos: qos, retain: retain), s, delivery.now)
             return
         }
         var head = PublishHead(
@@ -105,18 +106,20 @@ extension BrokerShard {
             && connections.read(c) { $0.output.count } < configuration.limits.outputBytes
     }
 
-    /// Puts a message behind those that wait, or drops it where the queue is full.
-    mutating func enqueue(_ entry: QueuedMessage, _ s: UInt32) {
+    /// Puts a message behind those that wait, or drops it where the queue is full and says so.
+    @discardableResult
+    mutating func enqueue(
+        _ entry: QueuedMessage, _ s: UInt32, _ now: MonotonicTime
+    ) -> Bool {
         let cost = entry.message.cost
-        guard sessions[s].queue.count < configuration.limits.queueMessages,
-            sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
-        else {
+        if !hasQueueRoom(s, cost) { dropExpired(s, now) }
+        guard hasQueueRoom(s, cost) else {
             counters.droppedQueueFull += 1
             sessions[s].droppedMessages += 1
-            guard !sessions[s].isFull else { return }
+            guard !sessions[s].isFull else { return false }
             sessions[s].isFull = true
             log(.queueFull(clientID: sessions[s].clientID))
-            return
+            return false
         }
         if entry.qos == .atMostOnce {
             sessions[s].queuedAtMostOnce += 1
@@ -126,6 +129,21 @@ extension BrokerShard {
         }
         sessions[s].queue.append(entry)
         sessions[s].queuedBytes += cost
+        return true
+    }
+
+    private func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
+        sessions[s].queue.count < configuration.limits.queueMessages
+            && sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
+    }
+
+    /// Makes room in a full queue: the oldest messages go if their time is over. [MQTT-3.3.2-5]
+    private mutating func dropExpired(_ s: UInt32, _ now: MonotonicTime) {
+        while let first = sessions[s].queue.first, first.message.isExpired(at: now) {
+            takeFirstQueued(s)
+            counters.droppedExpired += 1
+            recordDropped(first, s)
+        }
     }
 
     /// Sends what the client now takes: first what an earlier connection left open, then the queue.

@@ -10,6 +10,7 @@ extension BrokerShard {
         retained.checkInvariants()
         precondition(sessionsByClientID.count == sessions.count, "a session without a name")
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) { checkSession(s) }
+        var connecting = 0
         for c in 0..<connections.slotCount where connections.isOccupied(c) {
             let s = connections[c].session
             precondition(
@@ -19,7 +20,9 @@ extension BrokerShard {
                 precondition(sessions[s].connection == c, "session and connection disagree")
             }
             precondition(connections.read(c) { $0.releasedCount } >= 0)
+            connecting += connections[c].countedBytes
         }
+        precondition(connecting == connectingBytes, "bytes of undone CONNECTs are miscounted")
     }
 
     private func checkSession(_ s: UInt32) {

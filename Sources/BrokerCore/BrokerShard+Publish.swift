@@ -68,6 +68,7 @@ extension BrokerShard {
             return sendAcknowledgement(c, .pubRec, packetID, .quotaExceeded)
         }
         sessions[s].incoming.insert(packetID)
+        connections[c].openIncoming += 1
         guard journal.isRecording && !sessions[s].isTransient else {
             let taken = route(source, &delivery, from: s)
             return sendAcknowledgement(
@@ -100,12 +101,13 @@ extension BrokerShard {
 
     /// Whether a 5.0 client has sent more than Receive Maximum allows. [MQTT-3.3.4-7]
     ///
-    /// Before 5.0 there is no such rule; packet identifiers are the limit.
+    /// Only those of this connection count (3.1.2.11.3): what a client that lost its state left open
+    /// would otherwise keep it out for ever. Before 5.0 there is no such rule; packet identifiers are
+    /// the limit.
     private func exceedsReceiveMaximum(_ c: UInt32) -> Bool {
         guard connections.read(c, { $0.isVersion5 }) else { return false }
-        let open = sessions[connections[c].session].incoming.count
-        let held = connections.read(c) { $0.heldAcknowledgements }
-        return open + held >= configuration.limits.receiveMaximum
+        let open = connections.read(c) { $0.openIncoming + $0.heldAcknowledgements }
+        return open >= configuration.limits.receiveMaximum
     }
 
     private mutating func failForReceiveMaximum(_ c: UInt32, _ now: MonotonicTime) {

@@ -19,6 +19,10 @@ extension BrokerShard {
                 take(publish, ByteRange(offset..<decoded.end), bytes, c, now)
             } else {
                 take(decoded.packet, bytes, c, now)
+                if connections[c].holdsInput && connections[c].phase == .connected {
+                    connections[c].lastReceived = now
+                    return decoded.end
+                }
             }
             switch connections[c].phase {
             case .connected: offset = decoded.end
@@ -27,13 +31,9 @@ extension BrokerShard {
             case .authenticating, .awaitingConnect, .authenticated: return offset
             }
         }
-        if offset > 0 || bytes.count >= Self.livelyRead { connections[c].lastReceived = now }
+        if offset > 0 { connections[c].lastReceived = now }
         return offset
     }
-
-    /// A read of so many bytes without the end of a packet shows a client that lives: a large packet on
-    /// a slow link may take longer than its keep-alive.
-    private static var livelyRead: Int { 1024 }
 
     private mutating func take(
         _ packet: Packet, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime

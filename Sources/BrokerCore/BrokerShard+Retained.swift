@@ -1,5 +1,11 @@
 import MQTT
 
+/// A subscription's filter whose retained messages are to be sent, and the QoS that it was granted.
+struct RetainedLookup {
+    var filter: TopicFilter
+    var qos: QoS
+}
+
 extension BrokerShard {
     /// Keeps a retained message, or forgets the one of its topic where the payload is empty.
     /// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]
@@ -18,6 +24,7 @@ extension BrokerShard {
         let message = delivery.shared(in: source)
         retained.set(topic, message, bytes: message.cost)
         journal.record(.retained(message))
+        if message.hasExpiry { sweep(at: message.expiresAt, delivery.now) }
     }
 
     /// Whether a retained message cannot be kept, and its publisher can be told instead of having it
@@ -38,13 +45,50 @@ extension BrokerShard {
         return bytes <= limits.retainedBytes && count <= limits.retainedMessages
     }
 
-    /// Gives a new subscription the retained messages that it asks for. [MQTT-3.3.1-9]
+    /// Gives a new subscription the retained messages that it asks for, now or, where that takes long,
+    /// in a tick of its own. [MQTT-3.3.1-9]
+    ///
+    /// A wildcard may visit every retained topic. A client that asks for a thousand of them gets them one
+    /// after the other, and is not listened to meanwhile: others are.
     mutating func sendRetained(
-        _ filter: TopicFilter, _ qos: QoS, to s: UInt32, _ now: MonotonicTime
+        _ lookup: RetainedLookup, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        let isCheap = !lookup.filter.hasWildcard || retained.nodeCount <= Self.cheapNodes
+        if isCheap && connections[c].lookups.isEmpty {
+            return sendRetained(lookup, to: connections[c].session, now)
+        }
+        connections[c].lookups.append(lookup)
+        if connections[c].lookups.count == 1 {
+            pauseReading(c)
+            scheduleLookup(c, now)
+        }
+    }
+
+    /// Topics' levels that a look-up may visit on the spot.
+    private static var cheapNodes: Int { 2_000 }
+    /// Time for others between two look-ups of one client.
+    private static var lookupPause: Duration { .milliseconds(1) }
+
+    private mutating func scheduleLookup(_ c: UInt32, _ now: MonotonicTime) {
+        let key = connections.key(at: c)
+        addDeadline(now + Self.lookupPause, .lookup, key.index, key.generation)
+    }
+
+    /// Does the connection's next look-up, and listens to the client again behind the last.
+    mutating func lookUpNext(_ c: UInt32, _ now: MonotonicTime) {
+        guard let lookup = connections[c].lookups.popFirst() else { return }
+        sendRetained(lookup, to: connections[c].session, now)
+        guard connections[c].lookups.isEmpty else { return scheduleLookup(c, now) }
+        takeInput(c, now)
+        if connections[c].phase == .connected && !connections[c].holdsInput { resumeReading(c) }
+    }
+
+    private mutating func sendRetained(
+        _ lookup: RetainedLookup, to s: UInt32, _ now: MonotonicTime
     ) {
         var found: [Message] = []
         var expired: [Message] = []
-        retained.forEach(matching: filter) { _, message in
+        retained.forEach(matching: lookup.filter) { _, message in
             if message.isExpired(at: now) {
                 expired.append(message)
             } else {
@@ -53,13 +97,44 @@ extension BrokerShard {
             return true
         }
         for message in expired { forgetExpired(message) }
-        for message in found {
+        for (index, message) in found.enumerated() {
             // [MQTT-3.3.1-8]: RETAIN is set on what a subscription brings.
             let entry = QueuedMessage(
-                message: message, qos: min(qos, message.qos), retain: true)
-            enqueue(entry, s)
+                message: message, qos: min(lookup.qos, message.qos), retain: true)
+            guard enqueue(entry, s, now) else {
+                counters.droppedQueueFull += UInt64(found.count - index - 1)
+                break
+            }
         }
         pump(s, now)
+    }
+
+    /// Sees to it that what expires at `time` goes then or soon after, also when nobody asks for it.
+    private mutating func sweep(at time: MonotonicTime, _ now: MonotonicTime) {
+        let due = max(time, now + Self.sweepPause)
+        guard due < nextSweep else { return }
+        nextSweep = due
+        addDeadline(due, .sweep, 0, 0)
+    }
+
+    /// The least time between two searches for expired retained messages, which look at all of them.
+    private static var sweepPause: Duration { .seconds(10) }
+
+    /// Forgets the retained messages whose expiry interval has passed.
+    mutating func sweepRetained(_ now: MonotonicTime) {
+        nextSweep = .distantFuture
+        var expired: [Message] = []
+        var earliest = MonotonicTime.distantFuture
+        retained.forEachValue { message in
+            guard message.hasExpiry else { return }
+            if message.isExpired(at: now) {
+                expired.append(message)
+            } else {
+                earliest = min(earliest, message.expiresAt)
+            }
+        }
+        for message in expired { forgetExpired(message) }
+        if earliest < .distantFuture { sweep(at: earliest, now) }
     }
 
     private mutating func forgetExpired(_ message: Message) {

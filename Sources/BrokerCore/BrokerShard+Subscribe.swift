@@ -5,13 +5,14 @@ extension BrokerShard {
     mutating func take(
         _ subscribe: Subscribe, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
     ) {
-        let s = connections[c].session
         guard fitsAnswer(c, codes: subscribe.filterCount) else {
             return failForAnswer(c, now)
         }
         var codes: [UInt8] = []
         codes.reserveCapacity(subscribe.filterCount)
-        var wanted: [(filter: TopicFilter, qos: QoS)] = []
+        var wanted: [RetainedLookup] = []
+        // A filter that stands in the packet a thousand times is looked up once.
+        var known: Set<TopicFilter> = []
         var detail = ""
         let hasIdentifier = subscribe.properties.contains(.subscriptionIdentifier)
         var requests = subscribe.makeIterator()
@@ -25,11 +26,13 @@ extension BrokerShard {
                         ConnectionID(connections.key(at: c)), clientID: clientID(c),
                         result.reason))
             } else if let filter = result.sendsRetained {
-                wanted.append((filter, request.options.qos))
+                if known.insert(filter).inserted {
+                    wanted.append(RetainedLookup(filter: filter, qos: request.options.qos))
+                }
             }
         }
         sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail)
-        for (filter, qos) in wanted { sendRetained(filter, qos, to: s, now) }
+        for lookup in wanted { sendRetained(lookup, c, now) }
     }
 
     private struct SubscriptionResult {

@@ -20,6 +20,11 @@ extension BrokerShard {
                 else { continue }
                 sessions[due.index].deadline = .distantFuture
                 sessionIsDue(due.index, now)
+            case .lookup:
+                let key = Slab<Connection>.Key(index: due.index, generation: due.generation)
+                if connections.contains(key) { lookUpNext(due.index, now) }
+            case .sweep:
+                if due.time == nextSweep { sweepRetained(now) }
             }
         }
     }
@@ -70,7 +75,7 @@ extension BrokerShard {
         if time < .distantFuture { addDeadline(time, .session, key.index, key.generation) }
     }
 
-    private mutating func addDeadline(
+    mutating func addDeadline(
         _ time: MonotonicTime, _ subject: DeadlineSubject, _ index: UInt32, _ generation: UInt32
     ) {
         deadlines.add(
@@ -92,6 +97,12 @@ extension BrokerShard {
             case .session:
                 let key = Slab<Session>.Key(index: entry.index, generation: entry.generation)
                 return sessions.contains(key) && sessions[entry.index].deadline == entry.time
+            case .lookup:
+                let key = Slab<Connection>.Key(index: entry.index, generation: entry.generation)
+                return connections.contains(key)
+                    && connections.read(entry.index) { !$0.lookups.isEmpty }
+            case .sweep:
+                return entry.time == nextSweep
             }
         }
         swap(&heap, &deadlines)

@@ -25,6 +25,10 @@ public struct BrokerShard: ~Copyable {
     var gated = RingQueue<GatedConnection>()
     var matches = MatchBuffer()
     var outbox: [ShardValue] = []
+    /// The sum of all `Connection.countedBytes`.
+    var connectingBytes = 0
+    /// When expired retained messages are looked for next.
+    var nextSweep = MonotonicTime.distantFuture
     let wireLimits: WireLimits
 
     private var actions = RingQueue<BrokerAction>()
@@ -91,15 +95,14 @@ extension BrokerShard {
         guard connections.contains(id.key) else { return }
         let c = id.index
         counters.bytesReceived &+= UInt64(bytes.count)
-        switch connections[c].phase {
-        case .closing: return
-        case .authenticating:
+        if connections[c].phase == .closing { return }
+        // A large read without the end of a packet shows a client that lives: a large packet on a slow
+        // link may take longer than its keep-alive.
+        if bytes.count >= Self.livelyRead { connections[c].lastReceived = now }
+        if connections[c].holdsInput {
             // The shell was asked to stop reading; what was on its way is kept, one read at most.
             connections[c].input.append(bytes)
-            return
-        case .awaitingConnect, .authenticated, .connected: break
-        }
-        if connections[c].input.isEmpty {
+        } else if connections[c].input.isEmpty {
             let used = takePackets(bytes, c, now)
             if used < bytes.count && connections[c].phase != .closing {
                 connections[c].input.append(bytes.extracting(used..<bytes.count))
@@ -108,6 +111,30 @@ extension BrokerShard {
             connections[c].input.append(bytes)
             takeInput(c, now)
         }
+        if connections[c].phase != .connected || connections[c].countedBytes > 0 {
+            countConnecting(c, now)
+        } else if connections[c].output.count >= 2 * configuration.limits.outputBytes {
+            // It asks, and reads no answers.
+            pauseReading(c)
+        }
+    }
+
+    private static var livelyRead: Int { 1024 }
+
+    /// Counts what the input holds of an undone CONNECT; with too much of it in all, a large one goes.
+    mutating func countConnecting(_ c: UInt32, _ now: MonotonicTime) {
+        let phase = connections[c].phase
+        let held = phase == .connected || phase == .closing ? 0 : connections[c].input.count
+        connectingBytes += held - connections[c].countedBytes
+        connections[c].countedBytes = held
+        guard held > BrokerLimits.freeConnectBytes,
+            connectingBytes > configuration.limits.connectingBytes
+        else { return }
+        end(
+            c,
+            .fault(
+                .quotaExceeded, clause: "limits.connecting_size",
+                detail: "too many bytes of clients that are not connected yet"), now)
     }
 
     /// Decodes what lies in the connection's input, which is out of its place meanwhile.
@@ -132,6 +159,7 @@ extension BrokerShard {
             connections[c].phase = .authenticated
             resumeReading(c)
             takeInput(c, now)
+            countConnecting(c, now)
         case .wrong:
             refuse(
                 c, .badUserNameOrPassword, "MQTT-3.1.4-2", "user name or password is wrong", now)
@@ -202,10 +230,23 @@ extension BrokerShard {
             connections[c].output.releaseIfEmpty()
             connections[c].isSlow = false
         }
+        if sent > 0 && connections[c].isReadingPaused { listenAgain(c, now) }
         if wasFull && connections[c].output.count < configuration.limits.outputBytes {
             pump(connections[c].session, now)
         }
         return released - sent
+    }
+
+    /// A client that was not listened to because it left answers unread has read some.
+    private mutating func listenAgain(_ c: UInt32, _ now: MonotonicTime) {
+        guard connections[c].phase == .connected else { return }
+        // It lives, and may not be heard saying so.
+        connections[c].lastReceived = now
+        if !connections[c].holdsInput,
+            connections[c].output.count < configuration.limits.outputBytes
+        {
+            resumeReading(c)
+        }
     }
 
     /// Closes the turn; `nil` when nothing in it must be made safe.
@@ -247,9 +288,10 @@ extension BrokerShard {
     @inline(__always)
     mutating func promise(_ c: UInt32, acknowledgements: Int = 0) {
         guard let turn = journal.pendingTurn else { return }
-        connections[c].hold(for: turn, acknowledgements: acknowledgements)
-        gated.append(
-            GatedConnection(turn: turn, connection: ConnectionID(connections.key(at: c))))
+        if connections[c].hold(for: turn, acknowledgements: acknowledgements) {
+            gated.append(
+                GatedConnection(turn: turn, connection: ConnectionID(connections.key(at: c))))
+        }
     }
 
     mutating func pauseReading(_ c: UInt32) {

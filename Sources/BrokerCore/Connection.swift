@@ -37,6 +37,14 @@ struct Connection: ~Copyable {
     /// A full output dropped a message since it was last empty.
     var isSlow = false
     var keepAliveSeconds: UInt16 = 0
+    /// QoS 2 messages that came in on this connection and were not released: what our Receive Maximum
+    /// counts. The session may hold more, of earlier connections.
+    var openIncoming = 0
+    /// What `connectingBytes` counts of `input`.
+    var countedBytes = 0
+    /// Retained messages that a subscription still has to be given; until they are, no further packet
+    /// is taken.
+    var lookups = RingQueue<RetainedLookup>()
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
     var sendQuota = 0
     /// The client's Maximum Packet Size.
@@ -45,7 +53,7 @@ struct Connection: ~Copyable {
     var lastReceived: MonotonicTime
     /// The deadline in the shard's heap that counts.
     var deadline = MonotonicTime.distantFuture
-    /// A part of a packet; the whole CONNECT, and what follows, while a password is checked.
+    /// A part of a packet; while a password is checked or retained messages are looked up, what came.
     var input = ByteBuffer()
     var output = ByteBuffer()
     /// Bytes that have left.
@@ -72,15 +80,21 @@ struct Connection: ~Copyable {
     /// QoS 1 messages of the client whose PUBACK has not been released.
     var heldAcknowledgements: Int { gates.reduce(0) { $0 + $1.acknowledgements } }
 
-    /// Holds what is appended next back until `turn` is committed.
-    mutating func hold(for turn: TurnNumber, acknowledgements: Int) {
+    /// Holds what is appended next back until `turn` is committed; says whether nothing did before.
+    mutating func hold(for turn: TurnNumber, acknowledgements: Int) -> Bool {
         if let last = gates.indices.last, gates[last].turn == turn {
             gates[last].acknowledgements += acknowledgements
-        } else {
-            gates.append(
-                Gate(
-                    turn: turn, start: sentBytes + UInt64(output.count),
-                    acknowledgements: acknowledgements))
+            return false
         }
+        gates.append(
+            Gate(
+                turn: turn, start: sentBytes + UInt64(output.count),
+                acknowledgements: acknowledgements))
+        return true
+    }
+
+    /// Whether what comes is kept for later: a password is checked, or retained messages are looked up.
+    var holdsInput: Bool {
+        phase == .authenticating || phase == .connected && !lookups.isEmpty
     }
 }

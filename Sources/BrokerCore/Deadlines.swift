@@ -4,6 +4,10 @@ import MQTT
 enum DeadlineSubject: UInt8 {
     case connection
     case session
+    /// A connection's next look-up of retained messages.
+    case lookup
+    /// The search for expired retained messages.
+    case sweep
 }
 
 /// All deadlines of a shard in one binary heap, earliest first.

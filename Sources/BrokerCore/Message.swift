@@ -59,8 +59,13 @@ public final class Message: Sendable {
         return waited >= UInt64(expiryInterval) ? nil : expiryInterval - UInt32(waited)
     }
 
+    var hasExpiry: Bool { expiryOffset != 0 }
+
+    /// When the expiry interval has passed; only for a message that has one.
+    var expiresAt: MonotonicTime { receivedAt + .seconds(Int(expiryInterval)) }
+
     func isExpired(at now: MonotonicTime) -> Bool {
-        expiryOffset != 0 && remainingExpiry(at: now) == nil
+        hasExpiry && remainingExpiry(at: now) == nil
     }
 
     /// The message as something to route, with ranges into `body`.

@@ -1,46 +1,45 @@
 /// The packet identifiers of QoS 2 messages that came in and were not released yet.
 ///
-/// Clients release in the order of sending, so the oldest is looked at first; a search runs over
-/// consecutive 16-bit numbers.
+/// A few are searched one by one. A client that releases none may hold all 65,535, and repeat one of
+/// them for ever: then there is a bit for each, 8 KiB in all.
 struct PacketIDSet {
-    private var identifiers: [UInt16] = []
-    /// Where the oldest stands; what lies before it has been released.
-    private var head = 0
+    /// While `bits` is empty: the identifiers, oldest first.
+    private var few: [UInt16] = []
+    private var bits: [UInt64] = []
+    private(set) var count = 0
 
-    var count: Int { identifiers.count - head }
+    private static let fewAtMost = 64
 
     func contains(_ identifier: UInt16) -> Bool {
-        var index = head
-        while index < identifiers.count {
-            if identifiers[index] == identifier { return true }
-            index += 1
-        }
-        return false
+        bits.isEmpty ? few.contains(identifier) : bits[word(identifier)] & bit(identifier) != 0
     }
 
     /// Adds an identifier that is not in the set.
-    mutating func insert(_ identifier: UInt16) { identifiers.append(identifier) }
+    mutating func insert(_ identifier: UInt16) {
+        count += 1
+        if bits.isEmpty && few.count < Self.fewAtMost { return few.append(identifier) }
+        if bits.isEmpty {
+            bits = Array(repeating: 0, count: 1 << 10)
+            for known in few { bits[word(known)] |= bit(known) }
+            few = []
+        }
+        bits[word(identifier)] |= bit(identifier)
+    }
 
     /// Returns whether it was there.
     mutating func remove(_ identifier: UInt16) -> Bool {
-        guard count > 0 else { return false }
-        if identifiers[head] == identifier {
-            head += 1
-            compact()
-            return true
+        if bits.isEmpty {
+            guard let index = few.firstIndex(of: identifier) else { return false }
+            few.remove(at: index)
+        } else {
+            guard contains(identifier) else { return false }
+            bits[word(identifier)] &= ~bit(identifier)
         }
-        guard let index = identifiers[head...].firstIndex(of: identifier) else { return false }
-        identifiers.remove(at: index)
+        count -= 1
+        if count == 0 { bits = [] }
         return true
     }
 
-    private mutating func compact() {
-        if head == identifiers.count {
-            identifiers.removeAll(keepingCapacity: identifiers.capacity <= 64)
-            head = 0
-        } else if head >= 64 && head * 2 >= identifiers.count {
-            identifiers.removeFirst(head)
-            head = 0
-        }
-    }
+    private func word(_ identifier: UInt16) -> Int { Int(identifier >> 6) }
+    private func bit(_ identifier: UInt16) -> UInt64 { 1 << UInt64(identifier & 63) }
 }

@@ -86,6 +86,8 @@ struct BrokerSettings {
         limits.sessions = count("sessions", limits.sessions, 1...10_000_000)
         limits.timeToConnect = reader.duration(
             "time_to_connect", default: limits.timeToConnect, in: .seconds(1)...(.seconds(600)))
+        limits.connectingBytes = size(
+            "connecting_size", limits.connectingBytes, 65_536...(1 << 40))
         limits.packetBytes = size(
             "packet_size", limits.packetBytes, 128...WireLimits.largestPacketSize)
         limits.inFlight = count("in_flight", limits.inFlight, 1...8_192)

@@ -102,6 +102,14 @@ public struct RetainedTree<Value> {
         }
     }
 
+    /// Calls `body` with every value, in no order that means anything.
+    @inlinable
+    public func forEachValue(_ body: (Value) -> Void) {
+        for entry in entries {
+            if let entry { body(entry.value) }
+        }
+    }
+
     /// Traps unless the tree is whole: every topic has a value and every value a topic, every count
     /// is right, children said to be in order are, and no free place is lost.
     public func checkInvariants() {
