@@ -65,7 +65,7 @@ extension BrokerShard {
     }
 
     /// Topics' levels that a look-up may visit on the spot.
-    private static var cheapNodes: Int { 2_000 }
+    private static var cheapNodes: Int { 1_000 }
     /// Time for others between two look-ups of one client.
     private static var lookupPause: Duration { .milliseconds(1) }
 

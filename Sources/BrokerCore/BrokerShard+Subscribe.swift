@@ -11,13 +11,14 @@ extension BrokerShard {
         var codes: [UInt8] = []
         codes.reserveCapacity(subscribe.filterCount)
         var wanted: [RetainedLookup] = []
-        // A filter that stands in the packet a thousand times is looked up once.
-        var known: Set<TopicFilter> = []
         var detail = ""
         let hasIdentifier = subscribe.properties.contains(.subscriptionIdentifier)
         var requests = subscribe.makeIterator()
         while let request = requests.next(in: source) {
-            let result = take(request, source, hasIdentifier: hasIdentifier, c)
+            // A packet that repeats its filters asks for no more look-ups than one that does not.
+            let result =
+                codes.count < configuration.limits.subscriptions
+                ? take(request, source, hasIdentifier: hasIdentifier, c) : Self.tooMany
             codes.append(code(result.reason, c))
             if result.reason.isError {
                 detail = result.detail
@@ -26,9 +27,7 @@ extension BrokerShard {
                         ConnectionID(connections.key(at: c)), clientID: clientID(c),
                         result.reason))
             } else if let filter = result.sendsRetained {
-                if known.insert(filter).inserted {
-                    wanted.append(RetainedLookup(filter: filter, qos: request.options.qos))
-                }
+                wanted.append(RetainedLookup(filter: filter, qos: request.options.qos))
             }
         }
         sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail)
@@ -40,6 +39,11 @@ extension BrokerShard {
         var detail = ""
         /// The filter, if its retained messages are to be sent.
         var sendsRetained: TopicFilter?
+    }
+
+    private static var tooMany: SubscriptionResult {
+        SubscriptionResult(
+            reason: .quotaExceeded, detail: "the client holds too many subscriptions")
     }
 
     private mutating func take(
@@ -79,8 +83,7 @@ extension BrokerShard {
                 || subscriptions.filterCount(of: s) < configuration.limits.subscriptions,
             subscriptions.insert(filter, subscriber: s, options: bits.rawValue) != .refused
         else {
-            return SubscriptionResult(
-                reason: .quotaExceeded, detail: "the client holds too many subscriptions")
+            return Self.tooMany
         }
         if !sessions[s].isTransient {
             let id = SessionID(sessions.key(at: s))
