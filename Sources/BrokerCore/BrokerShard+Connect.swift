@@ -194,7 +194,7 @@ extension BrokerShard {
         let old = sessions[s].connection
         guard old != Session.noConnection else { return }
         counters.sessionsTakenOver += 1
-        sendDisconnect(old, .sessionTakenOver, "")
+        sendDisconnect(old, .sessionTakenOver, "another connection took the session over")
         end(old, .takenOver, now, keepsSession: true)
     }
 

@@ -37,12 +37,12 @@ extension BrokerShard {
         codes + 8 <= connections[c].maximumPacketSize
     }
 
-    /// DISCONNECT, which only 5.0 servers send.
+    /// DISCONNECT, which only 5.0 servers send; always in words too, for who reads no codes.
     mutating func sendDisconnect(_ c: UInt32, _ reason: ReasonCode, _ detail: String) {
         guard connections[c].isVersion5, connections[c].phase == .connected else { return }
         var writer = PropertyWriter()
         // [MQTT-3.14.2-3]
-        if !detail.isEmpty && fitsReasonString(c, detail) {
+        if fitsReasonString(c, detail) {
             writer.add(.reasonString, string: detail)
         }
         let packet = Disconnect(reasonCode: reason, properties: writer.properties)

@@ -37,7 +37,7 @@ extension BrokerShard {
             guard let deadline = keepAliveDeadline(c) else { return }
             guard deadline <= now else { return setConnectionDeadline(c, deadline) }
             // [MQTT-3.1.2-22]
-            sendDisconnect(c, .keepAliveTimeout, "")
+            sendDisconnect(c, .keepAliveTimeout, "nothing came for one and a half keep-alives")
             end(c, .keepAliveTimeout, now)
         case .closing: break
         }

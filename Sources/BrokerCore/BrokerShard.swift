@@ -184,7 +184,7 @@ extension BrokerShard {
     public mutating func shutDown(at now: MonotonicTime) {
         for c in 0..<connections.slotCount where connections.isOccupied(c) {
             if connections[c].phase == .connected {
-                sendDisconnect(c, .serverShuttingDown, "")
+                sendDisconnect(c, .serverShuttingDown, "the server shuts down")
             }
             end(c, .shuttingDown, now)
         }

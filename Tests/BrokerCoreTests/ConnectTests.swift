@@ -350,6 +350,27 @@ import Testing
         #expect(again.conversation() == ["publish t=x q1 id1"])
     }
 
+    @Test func `a DISCONNECT says in words why`() throws {
+        // Some clients (paho-mqtt for Python) read its code only where more than two bytes follow.
+        let broker = TestBroker()
+        let first = broker.client("a")
+        let second = broker.client("a")
+        let silent = try #require(broker.open())
+        silent.connect("s", keepAlive: 1)
+        _ = silent.received()
+        broker.sleep(.seconds(2))
+        broker.shard.shutDown(at: broker.now)
+        broker.settle()
+        for (client, reason) in [
+            (first, ReasonCode.sessionTakenOver), (silent, .keepAliveTimeout),
+            (second, .serverShuttingDown),
+        ] {
+            let packet = try #require(client.received().first)
+            #expect(packet.disconnect?.reasonCode == reason)
+            #expect(packet.string(.reasonString)?.isEmpty == false)
+        }
+    }
+
     @Test func `packets that only a server sends are a protocol error`() throws {
         for bytes: [UInt8] in [[0xD0, 0], [0x20, 3, 0, 0, 0], [0x90, 4, 0, 1, 0, 0]] {
             let client = TestBroker().client("a")
