@@ -109,8 +109,8 @@ public enum DaemonMain {
         context.notifier.reloading()
         do {
             let (settings, _, level) = try configure(Program.self, flags)
+            try program.reload(settings)
             context.log.level = level
-            program.reload(settings)
             context.log.notice("configuration reloaded")
         } catch {
             for line in lines(of: error) { context.log.error(line) }

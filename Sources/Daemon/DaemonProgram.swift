@@ -21,8 +21,9 @@ public protocol DaemonProgram: AnyObject {
     /// What it throws ends the daemon: a `DaemonError` with its exit code, others with 69 or 71.
     init(settings: Settings, context: DaemonContext) throws
 
-    /// Takes over a new configuration (SIGHUP), which was read without a problem.
-    func reload(_ settings: Settings)
+    /// Takes over a new configuration (SIGHUP), which was read without a problem, or throws and leaves
+    /// everything as it was.
+    func reload(_ settings: Settings) throws
 
     /// Ends in order and calls `done`, once, within `DaemonMain.stopTime`.
     func stop(_ done: @escaping () -> Void)

@@ -43,8 +43,10 @@ public enum Files {
     /// Writes a whole file so that after a crash the old or the new content stands there, never a part.
     ///
     /// A temporary file beside it, fsync(2), rename(2), fsync of the folder. `mode` is set whatever the umask.
+    /// With `ownedLike` the new file gets that one's owner and group, or nothing is written.
     public static func writeAtomically(
-        _ path: String, _ bytes: Span<UInt8>, mode: UInt32 = 0o644
+        _ path: String, _ bytes: Span<UInt8>, mode: UInt32 = 0o644,
+        ownedLike owner: FileStatus? = nil
     ) throws(IOError) {
         let suffix = SystemRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         let temporary = path + ".new-" + String(suffix, radix: 16)
@@ -52,6 +54,7 @@ public enum Files {
             let file = try Syscalls.open(temporary, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
             do throws(IOError) {
                 try Syscalls.writeAll(file, bytes)
+                if let owner { try Syscalls.changeOwner(file, like: owner) }
                 try Syscalls.changeMode(file, mode)
                 try Syscalls.synchronize(file)
                 try Syscalls.rename(temporary, to: path)
@@ -142,6 +145,7 @@ public enum Files {
         switch code {
         case .noSpace: "the file system is full; df -h shows it"
         case .permissionDenied: "this user may not write in that folder"
+        case .operationNotPermitted: "only root can keep the file's owner and group; use sudo"
         default: ""
         }
     }

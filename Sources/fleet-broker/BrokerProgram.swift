@@ -35,7 +35,7 @@ final class BrokerProgram: DaemonProgram {
         try server.start()
     }
 
-    func reload(_ settings: BrokerSettings) { server.reload(settings) }
+    func reload(_ settings: BrokerSettings) throws { try server.reload(settings) }
 
     func stop(_ done: @escaping () -> Void) { server.stop(done) }
 

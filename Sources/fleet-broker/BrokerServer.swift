@@ -43,6 +43,7 @@ final class BrokerServer: EventHandler {
     /// Opens the listeners; when it returns, clients can connect.
     func start() throws(DaemonError) {
         listeners = try ServerListener.open(settings)
+        allowDescriptors(for: settings.broker.limits.connections)
         loop.atEndOfTick { [weak self] in self?.endTick() }
         for listener in listeners {
             do throws(IOError) {
@@ -62,20 +63,25 @@ final class BrokerServer: EventHandler {
     }
 
     /// Takes over the password file and the certificates; all else changes at the next start.
-    func reload(_ settings: BrokerSettings) {
-        do throws(DaemonError) {
-            let users = try settings.passwordFile.map { path throws(DaemonError) in
-                try UserTable(path: path)
-            }
-            let contexts = try listeners.map { listener throws(DaemonError) in
-                try listener.makeContext()
-            }
-            // Nothing has changed so far: a bad file leaves everything as it was.
-            if let users { passwords?.users = users }
-            for (listener, context) in zip(listeners, contexts) { listener.context = context }
-        } catch {
-            log.error("password file or certificates not reloaded", ["error": error.message])
+    func reload(_ settings: BrokerSettings) throws(DaemonError) {
+        let users = try settings.passwordFile.map { path throws(DaemonError) in
+            try UserTable(path: path)
         }
+        let contexts = try listeners.map { listener throws(DaemonError) in
+            try listener.makeContext()
+        }
+        // Nothing has changed so far: a bad file leaves everything as it was.
+        if let users { passwords?.users = users }
+        for (listener, context) in zip(listeners, contexts) { listener.context = context }
+    }
+
+    /// One descriptor for each connection, and some for files and the loop.
+    private func allowDescriptors(for connections: Int) {
+        let allowed = DescriptorLimit.raise(to: connections + 64)
+        guard allowed < connections + 64 else { return }
+        log.warning(
+            "fewer descriptors than limits.connections; others are closed as they come",
+            ["descriptors": allowed, "connections": connections, "hint": "LimitNOFILE="])
     }
 
     /// Says goodbye to all clients and calls `done` when they are gone, or have had their time.
@@ -257,10 +263,10 @@ extension BrokerServer {
     }
 
     private func authenticate(_ id: ConnectionID, user: [UInt8], password: [UInt8]) {
-        guard let passwords else {
+        guard let passwords, let peer = link(id)?.peer else {
             return shard.authenticated(id, result: .wrong, at: loop.now)
         }
-        passwords.check(user: user, password: password) { [weak self] result in
+        passwords.check(user: user, password: password, from: peer) { [weak self] result in
             guard let self else { return }
             self.shard.authenticated(id, result: result, at: self.loop.now)
         }

@@ -24,8 +24,9 @@ enum PasswdCommand {
         let path = flags.operands[0]
         let user = flags.operands[1]
         if let fault = PasswordFile.fault(inUser: user) { throw DaemonError(.usage, fault) }
+        let existing = Files.exists(path) ? try Files.status(path) : nil
         let text =
-            Files.exists(path)
+            existing != nil
             ? String(
                 decoding: try Files.readPrivate(path, limit: UserTable.maximumFileSize),
                 as: UTF8.self) : ""
@@ -35,7 +36,10 @@ enum PasswdCommand {
         guard let changed = PasswordFile.change(text, user: user, verifier: verifier) else {
             throw DaemonError(.dataError, "there is no user \(user) in \(path)")
         }
-        try Files.writeAtomically(path, Array(changed.utf8).span, mode: 0o640)
+        // The broker reads it as its own user: root must not take the file away from that user's group.
+        try Files.writeAtomically(
+            path, Array(changed.utf8).span, mode: existing?.permissions ?? 0o640,
+            ownedLike: existing)
         return .success
     }
 

@@ -7,12 +7,18 @@ enum PasswordFile {
     }
 
     static func lines(of text: String) -> [Line] {
-        text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            read(line.last == "\r" ? line.dropLast() : line)
-        }
+        split(text).map(read)
+    }
+
+    /// By bytes: to a `String`, CR and LF are one character that is not LF, and a file with them would be
+    /// a single line.
+    private static func split(_ text: String) -> [Substring] {
+        text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .map { Substring($0) }
     }
 
     private static func read(_ line: Substring) -> Line {
+        let line = line.last == "\r" ? line.dropLast() : line
         if line.allSatisfy({ $0 == " " || $0 == "\t" }) || line.first == "#" { return .blank }
         guard let colon = line.firstIndex(of: ":") else {
             return .malformed("a line looks like user:SCRAM-SHA-256$...; this one has no colon")
@@ -28,8 +34,11 @@ enum PasswordFile {
         if user.utf8.count > 1_024 { return "a user name has at most 1,024 bytes" }
         let isPlain = user.unicodeScalars.allSatisfy {
             $0.value >= 0x20 && $0.value != 0x7F && $0 != ":" && $0 != "\u{FFFD}"
+                && $0 != "\u{FEFF}"
         }
-        if !isPlain { return "a user name must not hold ':' or control characters" }
+        if !isPlain {
+            return "a user name must not hold ':', control characters or a byte order mark"
+        }
         if user.first == "#" || user.first == " " || user.last == " " {
             return "a user name must not begin with '#', or begin or end with a space"
         }
@@ -40,7 +49,7 @@ enum PasswordFile {
     ///
     /// `nil` when the user to remove is not there. Everything else stays as it is, comments too.
     static func change(_ text: String, user: String, verifier: String?) -> String? {
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        var lines = split(text).map { String($0) }
         if lines.last == "" { lines.removeLast() }
         let known = lines.firstIndex { line in
             if case .user(user, _) = read(Substring(line)) { return true }

@@ -26,15 +26,23 @@ final class ServerListener {
         }
     }
 
+    /// A client without an MQTT keep-alive that vanished, without a word, is found by TCP's own.
+    private static var options: StreamOptions {
+        var options = StreamOptions()
+        options.keepAliveSeconds = 300
+        return options
+    }
+
     /// All listeners that are configured; with none, 127.0.0.1 and ::1.
     static func open(_ settings: BrokerSettings) throws(DaemonError) -> [ServerListener] {
         let sockets: [Listener]
         do throws(IOError) {
             if settings.listeners.isEmpty {
-                sockets = try Listener.loopback(port: BrokerSettings.defaultPort)
+                sockets = try Listener.loopback(
+                    port: BrokerSettings.defaultPort, options: options)
             } else {
                 sockets = try settings.listeners.map { listener throws(IOError) in
-                    try Listener(listener.address)
+                    try Listener(listener.address, options: options)
                 }
             }
         } catch {

@@ -1,5 +1,6 @@
 """`fleet-broker passwd`, and password files that the broker must not take."""
 
+import os
 import subprocess
 
 import pytest
@@ -89,3 +90,36 @@ def test_a_listener_that_nobody_can_use_is_an_error(tmp_path):
                              capture_output=True, text=True, timeout=60)
     assert refused.returncode == 78
     assert f"{configuration}:2:" in refused.stderr and "allow_anonymous" in refused.stderr
+
+
+def test_a_file_with_windows_line_ends_has_all_its_users(tmp_path):
+    users = tmp_path / "users"
+    assert passwd(users, "alice", text="one\n").returncode == 0
+    users.write_bytes(b"# the barn\r\n" + users.read_bytes().replace(b"\n", b"\r\n"))
+    assert passwd(users, "bob", text="two\n").returncode == 0
+    assert passwd(users, "alice", text="three\n").returncode == 0
+    lines = users.read_bytes().split(b"\n")
+    assert lines[0] == b"# the barn\r"
+    assert [line.split(b":")[0] for line in lines[1:-1]] == [b"alice", b"bob"]
+    users.write_bytes(b"# the barn\r\nmallory\r\n")
+    refused = start(tmp_path)
+    assert refused.returncode == 78 and "users:2:" in refused.stderr
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    users = tmp_path / "users"
+    assert passwd(users, "alice", text="one\n").returncode == 0
+    users.write_bytes(b"\xef\xbb\xbf" + users.read_bytes())
+    refused = start(tmp_path)
+    assert refused.returncode == 78 and "byte order mark" in refused.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_leaves_the_file_to_the_brokers_user(tmp_path):
+    users = tmp_path / "users"
+    assert passwd(users, "alice", text="one\n").returncode == 0
+    os.chown(users, 0, 4321)
+    users.chmod(0o440)
+    assert passwd(users, "bob", text="two\n").returncode == 0
+    status = users.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 4321, 0o440)

@@ -61,6 +61,16 @@ extension Syscalls {
         _ = try retrying("fchmod") { Int(fchmod(number, mode)) }
     }
 
+    /// Gives a file the owner and the group of another, fchown(2), if it has others.
+    static func changeOwner(
+        _ file: borrowing FileDescriptor, like other: FileStatus
+    ) throws(IOError) {
+        let own = try status(file)
+        guard own.userID != other.userID || own.groupID != other.groupID else { return }
+        let number = file.rawValue
+        _ = try retrying("fchown") { Int(fchown(number, other.userID, other.groupID)) }
+    }
+
     static func status(_ path: String) throws(IOError) -> FileStatus {
         var raw = stat()
         do throws(IOError) {
@@ -166,6 +176,8 @@ public struct FileStatus: Hashable, Sendable {
     public var isRegularFile: Bool
     /// The owner's number.
     public var userID: UInt32
+    /// The group's number.
+    public var groupID: UInt32
     /// Milliseconds since 1970 of the last change of its content.
     public var modifiedUnixMilliseconds: Int64
 
@@ -175,6 +187,7 @@ public struct FileStatus: Hashable, Sendable {
         isFolder = raw.st_mode & S_IFMT == S_IFDIR
         isRegularFile = raw.st_mode & S_IFMT == S_IFREG
         userID = raw.st_uid
+        groupID = raw.st_gid
         modifiedUnixMilliseconds =
             Int64(raw.st_mtim.tv_sec) * 1_000 + Int64(raw.st_mtim.tv_nsec) / 1_000_000
     }
