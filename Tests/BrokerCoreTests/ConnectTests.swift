@@ -32,11 +32,12 @@ import Testing
         #expect(broker.refusals.count == 1)
     }
 
-    @Test func `a second CONNECT is a protocol error`() throws {
+    @Test(arguments: [ProtocolVersion.v3_1, .v3_1_1, .v5_0])
+    func `a second CONNECT is a protocol error`(version: ProtocolVersion) {
         // [MQTT-3.1.0-2]
-        let client = TestBroker().client("a")
+        let client = TestBroker().client("a", version)
         client.connect("a")
-        #expect(client.conversation() == ["disconnect 0x82"])
+        #expect(client.conversation() == (version == .v5_0 ? ["disconnect 0x82"] : []))
         #expect(client.isClosed)
     }
 
