@@ -53,6 +53,7 @@ extension BrokerShard {
         connections[c].phase = .connected
         connections[c].session = session
         sessions[session].connection = c
+        awaitLookups(session, c)
         adopt(connect, source, c, now)
         if let will { keep(will, source, session, now) }
         promise(c)

@@ -54,7 +54,6 @@ extension BrokerShard {
         connections[c].phase = .closing
         connections[c].deadline = .distantFuture
         connections[c].input.removeAll()
-        connections[c].lookups.removeAll()
         countConnecting(c, now)
         let id = ConnectionID(connections.key(at: c))
         act(.close(id))

@@ -18,6 +18,9 @@ extension BrokerShard {
                 "a connected client has a session, others have none")
             if s != Connection.noSession {
                 precondition(sessions[s].connection == c, "session and connection disagree")
+                precondition(
+                    connections[c].awaitsLookups == !sessions[s].lookups.isEmpty,
+                    "a client awaits other look-ups than its session")
             }
             precondition(connections.read(c) { $0.releasedCount } >= 0)
             connecting += connections[c].countedBytes

@@ -49,36 +49,46 @@ extension BrokerShard {
     /// in a tick of its own. [MQTT-3.3.1-9]
     ///
     /// A wildcard may visit every retained topic. A client that asks for a thousand of them gets them one
-    /// after the other, and is not listened to meanwhile: others are.
+    /// after the other, and is not listened to meanwhile: others are. When its connection ends first, a
+    /// session that is kept gets them all the same: it has the subscription.
     mutating func sendRetained(
         _ lookup: RetainedLookup, _ c: UInt32, _ now: MonotonicTime
     ) {
         let isCheap = !lookup.filter.hasWildcard || retained.nodeCount <= Self.cheapNodes
-        if isCheap && connections[c].lookups.isEmpty {
-            return sendRetained(lookup, to: connections[c].session, now)
+        let s = connections[c].session
+        if isCheap && sessions[s].lookups.isEmpty { return sendRetained(lookup, to: s, now) }
+        sessions[s].lookups.append(lookup)
+        if sessions[s].lookups.count == 1 {
+            awaitLookups(s, c)
+            scheduleLookup(s, now)
         }
-        connections[c].lookups.append(lookup)
-        if connections[c].lookups.count == 1 {
-            pauseReading(c)
-            scheduleLookup(c, now)
-        }
+    }
+
+    /// Takes nothing more from a client whose session has look-ups to come.
+    mutating func awaitLookups(_ s: UInt32, _ c: UInt32) {
+        guard !sessions[s].lookups.isEmpty else { return }
+        connections[c].awaitsLookups = true
+        pauseReading(c)
     }
 
     /// Topics' levels that a look-up may visit on the spot.
     private static var cheapNodes: Int { 1_000 }
-    /// Time for others between two look-ups of one client.
+    /// Time for others between two look-ups of one session.
     private static var lookupPause: Duration { .milliseconds(1) }
 
-    private mutating func scheduleLookup(_ c: UInt32, _ now: MonotonicTime) {
-        let key = connections.key(at: c)
+    private mutating func scheduleLookup(_ s: UInt32, _ now: MonotonicTime) {
+        let key = sessions.key(at: s)
         addDeadline(now + Self.lookupPause, .lookup, key.index, key.generation)
     }
 
-    /// Does the connection's next look-up, and listens to the client again behind the last.
-    mutating func lookUpNext(_ c: UInt32, _ now: MonotonicTime) {
-        guard let lookup = connections[c].lookups.popFirst() else { return }
-        sendRetained(lookup, to: connections[c].session, now)
-        guard connections[c].lookups.isEmpty else { return scheduleLookup(c, now) }
+    /// Does the session's next look-up, and listens to its client again behind the last.
+    mutating func lookUpNext(_ s: UInt32, _ now: MonotonicTime) {
+        guard let lookup = sessions[s].lookups.popFirst() else { return }
+        sendRetained(lookup, to: s, now)
+        guard sessions[s].lookups.isEmpty else { return scheduleLookup(s, now) }
+        let c = sessions[s].connection
+        guard c != Session.noConnection else { return }
+        connections[c].awaitsLookups = false
         takeInput(c, now)
         if connections[c].phase == .connected && !connections[c].holdsInput { resumeReading(c) }
     }
@@ -97,10 +107,12 @@ extension BrokerShard {
             return true
         }
         for message in expired { forgetExpired(message) }
+        let isConnected = sessions[s].connection != Session.noConnection
         for (index, message) in found.enumerated() {
+            let qos = min(lookup.qos, message.qos)
+            if qos == .atMostOnce && !isConnected { continue }
             // [MQTT-3.3.1-8]: RETAIN is set on what a subscription brings.
-            let entry = QueuedMessage(
-                message: message, qos: min(lookup.qos, message.qos), retain: true)
+            let entry = QueuedMessage(message: message, qos: qos, retain: true)
             guard enqueue(entry, s, now) else {
                 counters.droppedQueueFull += UInt64(found.count - index - 1)
                 break

@@ -21,8 +21,8 @@ extension BrokerShard {
                 sessions[due.index].deadline = .distantFuture
                 sessionIsDue(due.index, now)
             case .lookup:
-                let key = Slab<Connection>.Key(index: due.index, generation: due.generation)
-                if connections.contains(key) { lookUpNext(due.index, now) }
+                let key = Slab<Session>.Key(index: due.index, generation: due.generation)
+                if sessions.contains(key) { lookUpNext(due.index, now) }
             case .sweep:
                 if due.time == nextSweep { sweepRetained(now) }
             }
@@ -98,9 +98,8 @@ extension BrokerShard {
                 let key = Slab<Session>.Key(index: entry.index, generation: entry.generation)
                 return sessions.contains(key) && sessions[entry.index].deadline == entry.time
             case .lookup:
-                let key = Slab<Connection>.Key(index: entry.index, generation: entry.generation)
-                return connections.contains(key)
-                    && connections.read(entry.index) { !$0.lookups.isEmpty }
+                let key = Slab<Session>.Key(index: entry.index, generation: entry.generation)
+                return sessions.contains(key) && sessions.read(entry.index) { !$0.lookups.isEmpty }
             case .sweep:
                 return entry.time == nextSweep
             }

@@ -42,9 +42,9 @@ struct Connection: ~Copyable {
     var openIncoming = 0
     /// What `connectingBytes` counts of `input`.
     var countedBytes = 0
-    /// Retained messages that a subscription still has to be given; until they are, no further packet
+    /// Its session has look-ups of retained messages to come; until they are done, no further packet
     /// is taken.
-    var lookups = RingQueue<RetainedLookup>()
+    var awaitsLookups = false
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
     var sendQuota = 0
     /// The client's Maximum Packet Size.
@@ -95,6 +95,6 @@ struct Connection: ~Copyable {
 
     /// Whether what comes is kept for later: a password is checked, or retained messages are looked up.
     var holdsInput: Bool {
-        phase == .authenticating || phase == .connected && !lookups.isEmpty
+        phase == .authenticating || phase == .connected && awaitsLookups
     }
 }

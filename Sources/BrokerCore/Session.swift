@@ -44,6 +44,9 @@ struct Session: ~Copyable {
     /// QoS 2 messages that came in and were not released.
     var incoming = PacketIDSet()
 
+    /// Subscriptions whose retained messages are still to be looked up.
+    var lookups = RingQueue<RetainedLookup>()
+
     var will: Message?
     var willDelaySeconds: UInt32 = 0
     var willDue = MonotonicTime.distantFuture

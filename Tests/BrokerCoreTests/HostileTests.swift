@@ -108,6 +108,43 @@ import Testing
         #expect(broker.client("c", cleanStart: false).conversation().isEmpty)
     }
 
+    @Test func `a session that is kept gets its retained messages though its connection ends`() {
+        // [MQTT-3.3.1-9], [MQTT-4.1.0-1]
+        let broker = TestBroker()
+        broker.checksInvariants = false
+        let publisher = broker.client("p")
+        for number in 1...700 {
+            publisher.publish("a\(number)/b/c", "x", .atLeastOnce, retain: true)
+            publisher.inbox.removeAll()
+        }
+        broker.checksInvariants = true
+        let filters = (1...20).map { ("a\($0)/#", SubscriptionOptions(qos: .atLeastOnce)) }
+        func connect() -> TestClient { broker.client("c", cleanStart: false, expiry: 100) }
+        let first = connect()
+        first.subscribe(filters)
+        broker.sleep(.milliseconds(5))
+        first.drop()
+        broker.sleep(.milliseconds(5))
+        // Back before the last look-up: it is not listened to until then, and gets them all.
+        let second = connect()
+        second.send(.pingReq)
+        #expect(second.isPaused)
+        #expect(second.conversation().count == 10)
+        broker.sleep(.milliseconds(20))
+        #expect(!second.isPaused)
+        let rest = second.conversation()
+        #expect(rest.count == 11 && rest.last == "pingresp")
+        second.drop()
+        // Away until after the last.
+        let third = broker.client("d", cleanStart: false, expiry: 100)
+        third.subscribe(filters)
+        third.drop()
+        broker.sleep(.seconds(1))
+        let back = broker.client("d", cleanStart: false, expiry: 100)
+        #expect(!back.isPaused)
+        #expect(back.received().map(\.topic) == (1...20).map { "a\($0)/b/c" })
+    }
+
     @Test func `a packet that repeats one filter asks for no more than others may`() {
         let broker = TestBroker(Self.configuration { $0.subscriptions = 2 })
         broker.client("p").publish("a", "x", retain: true)
