@@ -47,7 +47,7 @@ final class Peer: EventHandler {
     func ready(token: UInt64, readiness: Readiness) {
         do {
             if readiness.contains(.readable) { try receive() }
-            try flush()
+            if load.failure == nil { try flush() }
         } catch {
             load.fail("peer \(number): \(error)")
         }
@@ -72,7 +72,13 @@ final class Peer: EventHandler {
     }
 
     private func receive() throws {
-        guard case .bytes = try transport.read(into: &input, atMost: 65_536) else { return }
+        switch try transport.read(into: &input, atMost: 65_536) {
+        case .bytes: break
+        case .wouldBlock: return
+        case .closed:
+            load.loop.remove(transport.descriptor)
+            return load.fail("the broker closed the connection of peer \(number)")
+        }
         var consumed = 0
         var delivered = 0
         var failure: (any Error)?
