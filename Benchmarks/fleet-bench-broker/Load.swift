@@ -13,6 +13,8 @@ final class Load {
     private(set) var failure: String?
     private var startedAt: MonotonicTime?
     private(set) var elapsed = Duration.zero
+    /// A broker that delivers nothing for so long has lost what is missing.
+    private static let patience = Duration.seconds(5)
 
     init(_ scenario: Scenario) throws {
         self.scenario = scenario
@@ -47,9 +49,15 @@ final class Load {
         guard failure == nil else { return }
         isReady()
         startedAt = SystemClock.monotonic()
+        var progress = (deliveries: 0, time: SystemClock.monotonic())
         while failure == nil && deliveries < scenario.deliveries {
             for peer in publishers { try peer.publishNext() }
-            loop.turn(waitingAtMost: .seconds(10))
+            loop.turn(waitingAtMost: .seconds(1))
+            if deliveries > progress.deliveries {
+                progress = (deliveries, loop.now)
+            } else if loop.now > progress.time + Self.patience {
+                fail("\(outstanding) deliveries of \(sent * scenario.copies) never came")
+            }
         }
         elapsed = SystemClock.monotonic() - (startedAt ?? .zero)
     }

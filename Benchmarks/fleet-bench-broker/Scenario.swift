@@ -17,7 +17,7 @@ struct Scenario {
     var batch = 32
     /// Deliveries under way at most; publishers wait when the broker or a subscriber is behind, so
     /// that nothing is dropped and every message can be counted.
-    var outstandingLimit = 16_384
+    var outstandingLimit: Int { max(4_096, 512 * copies) }
 
     /// How many subscribers get each message.
     var copies: Int { pairs ? 1 : subscribers }
