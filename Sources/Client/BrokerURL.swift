@@ -70,7 +70,7 @@ public struct BrokerURL: Hashable, Sendable, CustomStringConvertible {
         guard !text.contains(":") else {
             throw BrokerURLError(
                 "the broker's URL holds a password, which others could read",
-                "put it into a file and name that as the password file")
+                "put it into a file, and name that with password_file or --password-file")
         }
         guard let user = percentDecoded(text), !user.isEmpty else {
             throw BrokerURLError(
