@@ -141,11 +141,16 @@ extension BrokerShard {
 
     /// The clause that a topic name breaks; `nil` for none. The decoder has checked its characters.
     static func topicFault(_ topic: Span<UInt8>, _ limits: TopicLimits) -> String? {
-        var levels = 1
-        for index in topic.indices where topic[index] == UInt8(ascii: "/") { levels &+= 1 }
-        if levels > limits.maximumLevels { return "limits.topic_levels" }
+        if levelCount(topic) > limits.maximumLevels { return "limits.topic_levels" }
         if topic.count > limits.maximumLength { return "limits.topic_length" }
         return nil
+    }
+
+    @inline(__always)
+    static func levelCount(_ topic: Span<UInt8>) -> Int {
+        var levels = 1
+        for index in topic.indices where topic[index] == UInt8(ascii: "/") { levels &+= 1 }
+        return levels
     }
 
     /// Whether only the server may publish to it: `$SYS` and what is below it.

@@ -22,7 +22,7 @@ extension BrokerShard {
             return log(.retainedFull)
         }
         let message = delivery.shared(in: source)
-        retained.set(topic, message, bytes: message.cost)
+        retained.set(topic, message, bytes: message.cost + Self.treeCost(topic))
         journal.record(.retained(message))
         if message.hasExpiry { sweep(at: message.expiresAt, delivery.now) }
     }
@@ -38,12 +38,17 @@ extension BrokerShard {
     private func hasRetainedRoom(_ topic: Span<UInt8>, _ view: MessageView) -> Bool {
         let limits = configuration.limits
         let old = retained.value(for: topic)
-        let size =
+        var size =
             view.topic.count + view.properties.count + view.payload.count + Message.overhead
+        if old == nil { size += topic.count + Self.treeCost(topic) }
         let bytes = retained.byteCount + size - (old?.cost ?? 0)
         let count = retained.count + (old == nil ? 1 : 0)
         return bytes <= limits.retainedBytes && count <= limits.retainedMessages
     }
+
+    /// What a topic's place in the tree may cost, in bytes: a node and a level for each of its levels, as
+    /// if it shared none with others.
+    private static func treeCost(_ topic: Span<UInt8>) -> Int { levelCount(topic) * 96 }
 
     /// Gives a new subscription the retained messages that it asks for, now or, where that takes long,
     /// in a tick of its own. [MQTT-3.3.1-9]
@@ -85,8 +90,10 @@ extension BrokerShard {
     mutating func lookUpNext(_ s: UInt32, _ now: MonotonicTime) {
         guard let lookup = sessions[s].lookups.popFirst() else { return }
         sendRetained(lookup, to: s, now)
-        guard sessions[s].lookups.isEmpty else { return scheduleLookup(s, now) }
         let c = sessions[s].connection
+        // It may have said that it lives; nobody listened.
+        if c != Session.noConnection { connections[c].lastReceived = now }
+        guard sessions[s].lookups.isEmpty else { return scheduleLookup(s, now) }
         guard c != Session.noConnection else { return }
         connections[c].awaitsLookups = false
         takeInput(c, now)

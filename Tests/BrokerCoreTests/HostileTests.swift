@@ -198,6 +198,37 @@ import Testing
         #expect(broker.shard.counters.droppedExpired == 3)
     }
 
+    @Test func `retained topics of many levels count for what their levels cost`() {
+        let broker = TestBroker(Self.configuration { $0.retainedBytes = 20_000 })
+        let publisher = broker.client("p", .v3_1_1)
+        for number in 1...100 {
+            let levels = (1...16).map { "\(number)-\($0)" }
+            publisher.publish(levels.joined(separator: "/"), "x", retain: true)
+        }
+        #expect((5...15).contains(broker.shard.retainedCount))
+        // One that is there may be replaced all the same.
+        publisher.publish((1...16).map { "1-\($0)" }.joined(separator: "/"), "y", retain: true)
+        let refused = UInt64(100 - broker.shard.retainedCount)
+        #expect(broker.shard.counters.droppedRetainedFull == refused)
+    }
+
+    @Test func `a client whose look-ups take longer than its keep-alive stays`() throws {
+        let broker = TestBroker()
+        let publisher = broker.client("p")
+        broker.checksInvariants = false
+        for number in 1...600 { publisher.publish("a\(number)/b", "x", retain: true) }
+        let client = try #require(broker.open(.v3_1_1))
+        client.connect("c", keepAlive: 1)
+        let filter = ("+/c", SubscriptionOptions(qos: .atMostOnce))
+        client.subscribe(Array(repeating: filter, count: 1_000))
+        client.send(.pingReq)
+        broker.sleep(.milliseconds(900))
+        #expect(client.isPaused)
+        broker.sleep(.milliseconds(1_400))
+        #expect(!client.isPaused && !client.isClosed)
+        #expect(client.conversation().last == "pingresp")
+    }
+
     @Test func `one byte a second after CONNECT is silence, however much came before`() throws {
         let broker = TestBroker()
         let client = try #require(broker.open(.v3_1_1))

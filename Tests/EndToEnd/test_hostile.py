@@ -72,6 +72,78 @@ def test_after_connect(fleet_broker, name):
     is_alive(broker.port)
 
 
+def variable_byte_integer(value):
+    while True:
+        value, digit = divmod(value, 128)
+        yield digit | (0x80 if value else 0)
+        if not value:
+            return
+
+
+def connect5(properties=b"", will_properties=None):
+    """CONNECT of 5.0 with raw properties, and a will where it is given some."""
+    flags = 2 if will_properties is None else 6
+    body = b"\x00\x04MQTT\x05" + bytes([flags]) + b"\x00\x3c"
+    body += bytes(variable_byte_integer(len(properties))) + properties + b"\x00\x01x"
+    if will_properties is not None:
+        body += bytes(variable_byte_integer(len(will_properties))) + will_properties
+        body += b"\x00\x01w\x00\x01p"
+    return b"\x10" + bytes(variable_byte_integer(len(body))) + body
+
+
+def publish5(properties):
+    body = b"\x00\x01t" + bytes(variable_byte_integer(len(properties))) + properties
+    return b"\x30" + bytes(variable_byte_integer(len(body))) + body
+
+
+USER_PROPERTY = b"\x26\x00\x01k\x00\x01v"
+
+BAD_PROPERTIES = {
+    "duplicate in CONNECT": (connect5(b"\x11\0\0\0\1" * 2), 0x82),
+    "wrong value in CONNECT": (connect5(b"\x21\0\0"), 0x82),
+    "undefined in CONNECT": (connect5(b"\x7f\1"), 0x81),
+    "of another packet in CONNECT": (connect5(b"\x23\0\1"), 0x81),
+    "thousands in CONNECT": (connect5(USER_PROPERTY * 5_000), 0x97),
+    "duplicate in the will": (connect5(b"", b"\x18\0\0\0\1" * 2), 0x82),
+    "wrong value in the will": (connect5(b"", b"\x01\2"), 0x82),
+    "thousands in the will": (connect5(b"", USER_PROPERTY * 5_000), 0x97),
+    "duplicate in PUBLISH": (connect5() + publish5(b"\x02\0\0\0\1" * 2), 0x82),
+    "cut short in PUBLISH": (connect5() + publish5(b"\x02\0\0"), 0x81),
+    "a topic alias of 0": (connect5() + publish5(b"\x23\0\0"), 0x94),
+    "a topic alias above the maximum": (connect5() + publish5(b"\x23\0\1"), 0x94),
+    "thousands in PUBLISH": (connect5() + publish5(USER_PROPERTY * 5_000), 0x97),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PROPERTIES)
+def test_invalid_properties(fleet_broker, name):
+    broker = fleet_broker()
+    packet, code = BAD_PROPERTIES[name]
+    got = answer(broker.port, packet)
+    if "PUBLISH" in name or "alias" in name:
+        end = got[2 + got[1]:]
+        assert got[0] == 0x20 and got[3] == 0 and end[0] == 0xE0 and end[2] == code
+    else:
+        assert got[0] == 0x20 and got[3] == code
+    is_alive(broker.port)
+
+
+SHARED = {
+    "without a filter": (b"$share/name", 0x8F), "with an empty one": (b"$share/name/", 0x8F),
+    "without a name": (b"$share//a", 0x8F), "whole": (b"$share/name/a", 0x9E),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_subscriptions(fleet_broker, name):
+    broker = fleet_broker()
+    topic, code = SHARED[name]
+    body = b"\x00\x01\x00" + len(topic).to_bytes(2, "big") + topic + b"\x00"
+    got = answer(broker.port, connect5() + b"\x82" + bytes([len(body)]) + body + b"\xe0\x00")
+    answered = got[2 + got[1]:]
+    assert answered[0] == 0x90 and answered[1 + answered[1]] == code
+
+
 def test_65535_slashes(fleet_broker):
     broker = fleet_broker()
     topic = b"/" * 65_535
@@ -79,14 +151,6 @@ def test_65535_slashes(fleet_broker):
     header = b"\x30" + bytes([body_byte for body_byte in variable_byte_integer(len(body))])
     answer(broker.port, CONNECT + header + body)
     is_alive(broker.port)
-
-
-def variable_byte_integer(value):
-    while True:
-        value, digit = divmod(value, 128)
-        yield digit | (0x80 if value else 0)
-        if not value:
-            return
 
 
 def test_every_packet_cut_at_every_byte(fleet_broker):
