@@ -2,6 +2,7 @@ import BridgeCore
 import Daemon
 import FleetModel
 import IO
+import MQTT
 import Store
 
 /// The store's files in the state folder, and what to do with a damaged one.

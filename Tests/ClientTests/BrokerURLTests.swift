@@ -42,7 +42,7 @@ struct BrokerURLTests {
         let error = #expect(throws: BrokerURLError.self) {
             try BrokerURL("mqtts://me:s3cret@host")
         }
-        #expect(error?.hint.contains("password file") == true)
+        #expect(error?.hint.contains("password_file") == true)
         #expect(error?.description.contains("s3cret") == false)
     }
 }
