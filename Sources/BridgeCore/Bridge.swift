@@ -63,11 +63,20 @@ public struct Bridge {
     private let policy: TopicPolicy
     private var intakes: PerRoute<Intake>
     private var forwarders: PerRoute<Forwarder>
+    /// With the store now.
     private var transaction: StoreTransaction?
-    private var isCommitting = false
-    private var retryStoreAt = MonotonicTime.zero
+    /// Batches of a transaction that failed; they come again as they were, one by one.
+    private var unsaved = PerRoute<[MessageBatch]>(up: [], down: [])
+    private var unsavedRefused: [RefusedMessage] = []
+    /// The answers go alone first: they delete, and a full disk has no room for more before that.
+    private var answersGoFirst = false
+    private var retryCommitAt = MonotonicTime.zero
+    private var retryLoadAt = MonotonicTime.zero
     /// What the last transaction said; what is done beyond it waits for the next.
     private var persistedThrough: PerRoute<UInt64>
+    private var persistedNext: PerRoute<UInt64>
+    /// The end is near: answers wait for no company.
+    private var isFinishing = false
     private var acknowledgementsSince: MonotonicTime?
     private var intakeCounters = PerRoute(up: IntakeCounters(), down: IntakeCounters())
     public private(set) var refused: RefusedTotals
@@ -95,6 +104,7 @@ public struct Bridge {
         intakes = PerRoute(up: intake(.up), down: intake(.down))
         forwarders = PerRoute(up: forwarder(.up), down: forwarder(.down))
         persistedThrough = stored.acknowledgedThrough
+        persistedNext = stored.nextSequence
         refused = stored.refused
     }
 
@@ -171,12 +181,43 @@ public struct Bridge {
     /// The next transaction, when there is one and the store is free.
     ///
     /// All that came while the last one was committed is in it. Answers alone wait a little for
-    /// company. After `commitFailed` the same transaction comes again.
+    /// company. After `commitFailed` the same messages come again, the answers before them.
     public mutating func takeTransaction(now: Moment) -> StoreTransaction? {
-        guard !isCommitting, now.monotonic >= retryStoreAt else { return nil }
-        if transaction == nil { transaction = makeTransaction(now: now.monotonic) }
-        isCommitting = transaction != nil
+        guard transaction == nil, now.monotonic >= retryCommitAt else { return nil }
+        transaction = hasUnsaved ? nextOfUnsaved() : makeTransaction(now: now.monotonic)
         return transaction
+    }
+
+    private var hasUnsaved: Bool {
+        !unsaved.up.isEmpty || !unsaved.down.isEmpty || !unsavedRefused.isEmpty
+    }
+
+    /// The answers of now, alone or with the next batch that failed: a small transaction finds room
+    /// where a large one does not.
+    private mutating func nextOfUnsaved() -> StoreTransaction {
+        let hasAnswers = waitingAnswers > 0 || !unsavedRefused.isEmpty
+        var next = StoreTransaction(
+            batches: PerRoute(up: [], down: []), nextSequence: persistedNext,
+            acknowledgedThrough: acknowledgedThrough, refused: unsavedRefused + takeRefused())
+        unsavedRefused = []
+        acknowledgementsSince = nil
+        defer { answersGoFirst = false }
+        if answersGoFirst && hasAnswers { return next }
+        for route in Route.allCases {
+            guard let batch = unsaved[route].first else { continue }
+            next.batches[route] = [batch]
+            next.nextSequence[route] = batch.lastSequence + 1
+            break
+        }
+        return next
+    }
+
+    private var acknowledgedThrough: PerRoute<UInt64> {
+        PerRoute(up: forwarders.up.acknowledgedThrough, down: forwarders.down.acknowledgedThrough)
+    }
+
+    private mutating func takeRefused() -> [RefusedMessage] {
+        forwarders.up.takeRefused() + forwarders.down.takeRefused()
     }
 
     private mutating func makeTransaction(now: MonotonicTime) -> StoreTransaction? {
@@ -191,9 +232,7 @@ public struct Bridge {
         return StoreTransaction(
             batches: batches,
             nextSequence: PerRoute(up: intakes.up.nextSequence, down: intakes.down.nextSequence),
-            acknowledgedThrough: PerRoute(
-                up: forwarders.up.acknowledgedThrough, down: forwarders.down.acknowledgedThrough),
-            refused: forwarders.up.takeRefused() + forwarders.down.takeRefused())
+            acknowledgedThrough: acknowledgedThrough, refused: takeRefused())
     }
 
     /// Answers (and refusals) that no transaction has written yet.
@@ -213,21 +252,23 @@ public struct Bridge {
         acknowledgementsSince = since
         // What still waits for room gets it by this commit.
         let isBlocked = Route.allCases.contains { intakes[$0].hasPending }
-        return waiting >= limits.acknowledgementBatch || isBlocked
+        return isFinishing || waiting >= limits.acknowledgementBatch || isBlocked
             || now >= since + limits.acknowledgementDelay
     }
 
     /// The transaction is in the store, as durable as the store makes it.
     public mutating func committed(_ result: CommitResult) {
-        guard isCommitting, let done = transaction else {
+        guard let done = transaction else {
             preconditionFailure("a commit that nobody asked for")
         }
         transaction = nil
-        isCommitting = false
         refused = result.refused ?? refused
         persistedThrough = done.acknowledgedThrough
+        persistedNext = done.nextSequence
         for route in Route.allCases {
-            intakes[route].committed(freedBytes: result.freedBytes[route])
+            if !unsaved[route].isEmpty { unsaved[route].removeFirst(done.batches[route].count) }
+            intakes[route].committed(done.batches[route])
+            intakes[route].freed(result.freedBytes[route])
             forwarders[route].committed(done.batches[route])
             for batch in done.batches[route] {
                 intakeCounters[route].stored += UInt64(batch.count)
@@ -241,15 +282,30 @@ public struct Bridge {
 
     /// The transaction is not in the store; nothing of it is acknowledged, and it comes again.
     public mutating func commitFailed(now: Moment) {
-        precondition(isCommitting, "a commit that nobody asked for")
-        isCommitting = false
+        guard let failed = transaction else {
+            preconditionFailure("a commit that nobody asked for")
+        }
+        transaction = nil
+        if !hasUnsaved { unsaved = failed.batches }
+        unsavedRefused = failed.refused
+        answersGoFirst = failed.hasMessages
         storeFailures += 1
-        retryStoreAt = now.monotonic + limits.storeRetryDelay
+        retryCommitAt = now.monotonic + limits.storeRetryDelay
+    }
+
+    /// The end is near: what is answered is written at once, so that it is not sent again.
+    public mutating func finish() { isFinishing = true }
+
+    /// Whether all that was taken and all that was answered is in the store.
+    public var isSettled: Bool {
+        transaction == nil && !hasUnsaved && waitingAnswers == 0
+            && !Route.allCases.contains { intakes[$0].hasPending }
     }
 
     /// The next read of the store.
     public mutating func nextLoad(now: Moment) -> LoadRequest? {
-        guard now.monotonic >= retryStoreAt else { return nil }
+        // Beside a commit that may fail again, a read would fail with it.
+        guard now.monotonic >= retryLoadAt, transaction == nil || !hasUnsaved else { return nil }
         return forwarders.up.nextLoad() ?? forwarders.down.nextLoad()
     }
 
@@ -259,7 +315,7 @@ public struct Bridge {
 
     public mutating func loadFailed(_ route: Route, now: Moment) {
         storeFailures += 1
-        retryStoreAt = now.monotonic + limits.storeRetryDelay
+        retryLoadAt = now.monotonic + limits.storeRetryDelay
         forwarders[route].loadFailed()
     }
 
@@ -271,7 +327,7 @@ public struct Bridge {
         if let since = acknowledgementsSince {
             deadlines.append(since + limits.acknowledgementDelay)
         }
-        deadlines.append(retryStoreAt)
+        deadlines += [retryCommitAt, retryLoadAt]
         // What is due already was done, or waits for something else than time.
         return deadlines.filter { $0 > now }.min()
     }

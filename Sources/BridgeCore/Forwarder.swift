@@ -139,6 +139,9 @@ struct Forwarder {
     mutating func loaded(_ read: [MessageBatch]) {
         precondition(isLoading, "batches that nobody asked for")
         isLoading = false
+        // Beyond what was committed lies what a commit that was told as failed has written: it comes
+        // with its repetition.
+        let read = read.filter { $0.lastSequence <= committedThrough }
         for batch in read where batch.lastSequence > loadedThrough {
             append(batch)
         }

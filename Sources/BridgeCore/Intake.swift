@@ -123,11 +123,17 @@ struct Intake: Sendable {
         return batches
     }
 
-    /// The transaction is in the store.
-    mutating func committed(freedBytes: Int) {
-        storedBytes = max(0, storedBytes + takenBytes - freedBytes)
-        takenBytes = 0
-        draftsCommitted = draftsTaken
+    /// These batches, the next of those that were taken, are in the store.
+    mutating func committed(_ batches: [MessageBatch]) {
+        let bytes = batches.reduce(0) { $0 + $1.body.count }
+        storedBytes += bytes
+        takenBytes -= bytes
+        draftsCommitted += UInt64(batches.count)
+    }
+
+    /// So many bytes were deleted from the store.
+    mutating func freed(_ bytes: Int) {
+        storedBytes = max(0, storedBytes - bytes)
     }
 
     /// Nothing of this route is in the store any more.

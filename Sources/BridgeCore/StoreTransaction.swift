@@ -7,6 +7,9 @@ public struct StoreTransaction: Sendable, Equatable {
     /// Batches whose last number is not above this are deleted.
     public var acknowledgedThrough: PerRoute<UInt64>
     public var refused: [RefusedMessage]
+
+    /// Whether it brings new messages, and not answers alone.
+    public var hasMessages: Bool { !batches.up.isEmpty || !batches.down.isEmpty }
 }
 
 /// The table of refused messages.

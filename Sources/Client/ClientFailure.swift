@@ -159,6 +159,10 @@ extension ClientFailure {
             return ClientFailure(
                 .refused, "\(broker) sends clients to another server\(says)",
                 hint: reference.map { "use \($0)" } ?? "ask whoever runs it", reasonCode: code)
+        case .qosNotSupported:
+            return ClientFailure(
+                .refused, "\(broker) takes messages at QoS 0 only, which proves nothing\(says)",
+                hint: "allow QoS 1 there", reasonCode: code)
         default:
             return ClientFailure(
                 .refused, "\(broker) refuses the connection: \(code.name)\(says)", reasonCode: code)

@@ -124,6 +124,7 @@ public final class Database {
             PRAGMA mmap_size = 0;
             PRAGMA trusted_schema = OFF;
             PRAGMA cell_size_check = ON;
+            PRAGMA secure_delete = OFF;
             PRAGMA foreign_keys = ON;
             PRAGMA synchronous = FULL;
             """)
@@ -258,7 +259,17 @@ public final class Database {
     /// Moves the log's pages into the file when it has grown to its limit; call it between transactions,
     /// when nobody waits.
     public func checkpointIfDue() throws(StoreError) {
-        guard logPages >= checkpointThreshold else { return }
+        if logPages >= checkpointThreshold { try checkpointNow() }
+    }
+
+    /// For a disk that is full: cuts free pages off the end of the file, so that the log's pages have
+    /// to grow it less, and empties the log, whose place can then be used again.
+    func makeRoom() throws(StoreError) {
+        try execute("PRAGMA incremental_vacuum(\(options.checkpointPages))")
+        try checkpointNow()
+    }
+
+    private func checkpointNow() throws(StoreError) {
         var inLog: Int32 = 0
         var moved: Int32 = 0
         // SAFETY: both numbers live for the call.

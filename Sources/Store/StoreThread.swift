@@ -39,6 +39,7 @@ public final class StoreThread: Sendable {
     private struct State {
         var jobs: [Job] = []
         var isStopping = false
+        var onEnd: (@Sendable () -> Void)?
         var threadID: Int32?
     }
 
@@ -76,7 +77,7 @@ public final class StoreThread: Sendable {
         let failure = Mutex<StoreError?>(nil)
         do throws(IOError) {
             try SystemThread.start(name: "store") {
-                defer { thread.ended.signal() }
+                defer { thread.end() }
                 do throws(StoreError) {
                     thread.state.withLock { $0.threadID = StoreKernel.threadID }
                     let worker = StoreWorker(
@@ -138,13 +139,24 @@ public final class StoreThread: Sendable {
 
     /// Commits what waits, closes the store, and returns when that is done. Call it once.
     public func stop() {
+        stop {}
+        ended.wait()
+    }
+
+    /// The same without waiting: `completion` is called on the store's thread, its last act.
+    public func stop(_ completion: @escaping @Sendable () -> Void) {
         let isFirst = state.withLock { state in
             defer { state.isStopping = true }
+            state.onEnd = completion
             return !state.isStopping
         }
         precondition(isFirst, "a store's thread is stopped once")
         wake.signal()
-        ended.wait()
+    }
+
+    private func end() {
+        ended.signal()
+        state.withLock { $0.onEnd }?()
     }
 
     /// Work that waits now.

@@ -6,6 +6,8 @@ final class StoreWorker {
     private let open: @Sendable () throws(StoreError) -> Database
     private let onEvent: @Sendable (StoreThread.Event) -> Void
     private let beforeCommit: (@Sendable () throws(StoreError) -> Void)?
+    /// A job found no room since the last checkpoint.
+    private var lacksRoom = false
 
     init(
         database: Database, open: @escaping @Sendable () throws(StoreError) -> Database,
@@ -32,7 +34,12 @@ final class StoreWorker {
             let answers = try commit(jobs)
             for answer in answers { answer(nil) }
             // Now, when nobody waits for it.
-            try database.checkpointIfDue()
+            if lacksRoom {
+                lacksRoom = false
+                try database.makeRoom()
+            } else {
+                try database.checkpointIfDue()
+            }
         } catch {
             handle(error)
         }
@@ -54,6 +61,7 @@ final class StoreWorker {
                     if !database.isInTransaction || error.needsRecovery || error.kind == .corrupt {
                         throw error
                     }
+                    if error.kind == .full { lacksRoom = true }
                     answers.append { _ in job.fail(error) }
                 }
             }
@@ -88,8 +96,20 @@ final class StoreWorker {
     private func handle(_ error: StoreError) {
         if error.kind == .corrupt {
             fail(error)
+        } else if error.kind == .full {
+            lacksRoom = true
         } else if error.needsRecovery {
             recover(from: error)
+        }
+    }
+
+    /// On a full disk the log stays where it is, which loses nothing.
+    private func checkpoint() throws(StoreError) {
+        do throws(StoreError) {
+            try database.checkpoint()
+        } catch {
+            guard error.kind == .full else { throw error }
+            lacksRoom = true
         }
     }
 
@@ -111,7 +131,7 @@ final class StoreWorker {
             if let problem = problems.first {
                 throw StoreError(.corrupt, problem, path: path, code: .corrupt)
             }
-            try database.checkpoint()
+            try checkpoint()
             onEvent(.reopened(after: cause))
         } catch {
             fail(error)

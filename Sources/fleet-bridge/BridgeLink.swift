@@ -52,8 +52,8 @@ final class BridgeLink: MQTTClientDelegate {
         client.start()
     }
 
-    func stop(_ done: @escaping () -> Void) {
-        client.stop(within: .milliseconds(500), completion: done)
+    func stop(within limit: Duration, _ done: @escaping () -> Void) {
+        client.stop(within: limit, completion: done)
     }
 
     /// Gives the client session up, with all that is in flight in it.
@@ -127,11 +127,6 @@ final class BridgeLink: MQTTClientDelegate {
                 "broker": configuration.url, "session_present": result.sessionPresent,
                 "version": "\(result.version)", "receive_maximum": result.server.receiveMaximum,
             ])
-        if result.server.maximumQoS == .atMostOnce {
-            log.error(
-                "\(name): the broker takes QoS 0 only, so nothing can be forwarded to it",
-                ["hint": "allow QoS 1 there"])
-        }
         runner.connected(
             self,
             LinkLimits(
@@ -209,6 +204,7 @@ final class BridgeLink: MQTTClientDelegate {
                     "hint": "allow this user to subscribe to it on that broker",
                 ])
         }
+        if !reasonCodes.contains(where: \.isError) { log.info("\(name): subscribed") }
     }
 }
 

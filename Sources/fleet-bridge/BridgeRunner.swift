@@ -28,7 +28,12 @@ final class BridgeRunner {
     private var core: Bridge
     private var links: (edge: BridgeLink, upstream: BridgeLink)?
     private(set) var isStopping = false
-    private var isPumpDue = false
+    /// Set while there is something for the pump: it brings the next tick, if nothing else does.
+    private var pumpDue: TimerID?
+    /// What follows when the store holds all it can get before the end.
+    private var afterSettling: (limit: TimerID, body: () -> Void)?
+    /// What was said of the store, and when.
+    private var complaints: [String: MonotonicTime] = [:]
     private var alarm: (deadline: MonotonicTime, timer: TimerID)?
     private var upSince = Timestamp(unixMilliseconds: 0)
     private var lastReport: (edge: [UInt8], upstream: [UInt8]) = ([], [])
@@ -67,9 +72,8 @@ final class BridgeRunner {
                     filter.description, noLocal: true, retainAsPublished: true,
                     retainHandling: .sendIfNew)
             } + [
-                // A late will must not stand: see `answerLateWill`.
-                SubscriptionRequestItem(
-                    presence.linkTopic.text, noLocal: true, retainHandling: .doNotSend)
+                // A late will must not stand: see `answerLateWill`. It counts as our own message.
+                SubscriptionRequestItem(presence.linkTopic.text, retainHandling: .doNotSend)
             ], staleFilters: staleFilters.down, runner: self, context: context)
         links = (edge, upstream)
         context.loop.atEndOfTick { [weak self] in self?.pump() }
@@ -80,23 +84,54 @@ final class BridgeRunner {
         reportRegularly(.upstream, every: settings.upstreamReportInterval)
     }
 
-    /// Says good-bye on both sides, commits what waits, and closes the store.
+    /// How long an orderly end may wait for the store, twice, and for the brokers; all of it stays
+    /// below `DaemonMain.stopTime`.
+    private static let settlingTime = Duration.milliseconds(150)
+    private static let farewellTime = Duration.milliseconds(400)
+
+    /// Commits and acknowledges what came, says good-bye on both sides, writes the last answers and
+    /// closes the store: then the next start repeats nothing.
     func stop(_ done: @escaping () -> Void) {
-        guard !isStopping, let links else { return done() }
+        guard !isStopping, links != nil else { return done() }
         isStopping = true
+        core.finish()
+        let ended = context.loop.makePort { (_: Bool) in done() }
+        whenSettled { [self] in
+            sayGoodbye { [self] in
+                whenSettled { [self] in store.thread.stop { ended.send(true) } }
+            }
+        }
+    }
+
+    /// Goes on when everything is in the store, or does not get there in time.
+    private func whenSettled(_ body: @escaping () -> Void) {
+        let limit = context.loop.schedule(after: Self.settlingTime) { [weak self] in
+            self?.settled()
+        }
+        afterSettling = (limit, body)
+        markDirty()
+    }
+
+    private func settled() {
+        guard let (limit, body) = afterSettling else { return }
+        afterSettling = nil
+        context.loop.cancel(limit)
+        body()
+    }
+
+    private func sayGoodbye(_ done: @escaping () -> Void) {
+        guard let links else { return done() }
         links.edge.publishOwn(presence.serviceTopic.bytes, presence.service(.offline).encode())
         links.upstream.publishOwn(
             presence.serviceTopic.bytes, presence.service(.offline).encode())
         linkChanged(.offline)
         var open = 2
-        let closed = { [self] in
+        let closed = {
             open -= 1
-            guard open == 0 else { return }
-            store.thread.stop()
-            done()
+            if open == 0 { done() }
         }
-        links.edge.stop(closed)
-        links.upstream.stop(closed)
+        links.edge.stop(within: Self.farewellTime, closed)
+        links.upstream.stop(within: Self.farewellTime, closed)
     }
 
     private func configuration(
@@ -110,6 +145,8 @@ final class BridgeRunner {
         session.will = will
         // What the session holds is in the store; the server's side of it outlives a restart.
         session.cleanStart = false
+        // What is sent at QoS 0 is answered by nobody, and nothing may go without an answer.
+        session.requiredQoS = .atLeastOnce
         session.sessionExpirySeconds = UInt32(clamping: broker.sessionExpiry.components.seconds)
         session.keepAliveSeconds = UInt16(clamping: broker.keepAlive.components.seconds)
         session.pingResponseTimeout = min(broker.keepAlive, .seconds(15))
@@ -166,6 +203,8 @@ final class BridgeRunner {
     }
 
     func received(_ message: ArrivingMessage, from side: Side) {
+        // Never acknowledged, so it comes again after the restart.
+        if isStopping { return }
         if side == .upstream, message.topic == presence.linkTopic.bytes {
             answerLateWill(message.payload)
         }
@@ -189,7 +228,7 @@ final class BridgeRunner {
     /// The will of a connection that we have replaced already may come after our `online`.
     private func answerLateWill(_ payload: [UInt8]) {
         guard let json = try? JSON.parse(payload), let link = try? Link(json: json),
-            link.state == .offline, !isStopping
+            link.state == .offline
         else { return }
         guard link.instance == nil || link.instance == presence.instance else {
             context.log.warning(
@@ -214,21 +253,26 @@ final class BridgeRunner {
     // MARK: The pump
 
     private func markDirty() {
-        isPumpDue = true
+        guard pumpDue == nil else { return }
+        // What another hook of this tick tells, after the pump has run, waits for no other event.
+        pumpDue = context.loop.schedule(after: .zero) {}
     }
 
     /// Once a tick: everything that the core has to do.
     private func pump() {
-        guard isPumpDue, let links else { return }
-        isPumpDue = false
+        guard let pumpDue, let links else { return }
+        context.loop.cancel(pumpDue)
+        self.pumpDue = nil
         if let transaction = core.takeTransaction(now: now) { commit(transaction) }
         while let request = core.nextLoad(now: now) { load(request) }
         for link in [links.edge, links.upstream] {
             while let delivery = core.nextAcknowledgement(link.side) { link.acknowledge(delivery) }
             link.pauseReading(core.isPaused(link.side))
             link.send()
-            if link.isUp, core.isStalled(link.side, now: context.loop.now) { link.reconnect() }
+            guard link.isUp, !isStopping else { continue }
+            if core.isStalled(link.side, now: context.loop.now) { link.reconnect() }
         }
+        if core.isSettled { settled() }
         setAlarm()
     }
 
@@ -261,14 +305,14 @@ final class BridgeRunner {
         switch news {
         case .committed(.success(let result)): core.committed(result)
         case .committed(.failure(let error)):
-            context.log.error("not stored, trying again: \(error)")
+            complain("not stored, trying again: \(error)")
             core.commitFailed(now: now)
         case .loaded(let route, .success(let batches)): core.loaded(route, batches)
         case .loaded(let route, .failure(let error)):
-            context.log.error("not read, trying again: \(error)")
+            complain("not read, trying again: \(error)")
             core.loadFailed(route, now: now)
         case .happened(.reopened(let error)):
-            context.log.error("the store was reopened and is sound, after: \(error)")
+            complain("the store was reopened and is sound, after: \(error)")
         case .happened(.failed(let error)): storeFailed(error)
         case .checked(.success(let problems)):
             guard let first = problems.first else {
@@ -283,6 +327,20 @@ final class BridgeRunner {
             context.log.warning("the store could not be checked: \(error)")
         }
         markDirty()
+    }
+
+    private static let complaintInterval = Duration.seconds(60)
+    private static let complaintLimit = 20
+
+    /// A disk that stays full is no news every second.
+    private func complain(_ text: String) {
+        let now = context.loop.now
+        if let last = complaints[text], now < last + Self.complaintInterval {
+            return context.log.debug(text)
+        }
+        if complaints.count >= Self.complaintLimit { complaints = [:] }
+        complaints[text] = now
+        context.log.error(text)
     }
 
     private func storeFailed(_ error: StoreError) {

@@ -29,7 +29,7 @@ struct BridgeSettings {
     var upstream: BrokerSettings
     var routes: RouteFilters
     var limits: BridgeLimits
-    var refused: BridgeStore.RefusedLimits
+    var store: BridgeStore.Limits
     /// The least time between two `service/bridge` with new figures.
     var edgeReportInterval: Duration
     var upstreamReportInterval: Duration
@@ -48,7 +48,7 @@ extension BridgeSettings {
         let name = upstreamReader.parsed("name", default: "cloud") { try UpstreamName($0) }
         let upstream = BrokerSettings(upstreamReader, isUpstream: true, standardURL: nil)
         let routesReader = reader.table("routes")
-        (limits, refused) = Self.readLimits(reader)
+        (limits, store) = Self.readLimits(reader)
         let report = reader.table("report")
         edgeReportInterval = report.duration(
             "edge_interval", default: .seconds(2), in: .milliseconds(100)...(.seconds(3_600)))
@@ -111,19 +111,22 @@ extension BridgeSettings {
 
     private static func readLimits(
         _ reader: ConfigurationReader
-    ) -> (BridgeLimits, BridgeStore.RefusedLimits) {
+    ) -> (BridgeLimits, BridgeStore.Limits) {
         var limits = BridgeLimits()
-        var refused = BridgeStore.RefusedLimits()
+        var storeLimits = BridgeStore.Limits()
         let store = reader.table("store")
         limits.intake.up.maximumStoredBytes = store.size(
             "maximum_bytes", default: limits.intake.up.maximumStoredBytes, in: 65_536...(1 << 44))
         limits.intake.up.maximumStoredMessages = store.integer(
             "maximum_messages", default: limits.intake.up.maximumStoredMessages,
             in: 1...(1 << 40))
-        refused.messages = store.integer(
-            "maximum_refused_messages", default: refused.messages, in: 1...1_000_000)
-        refused.bytes = store.size(
-            "maximum_refused_bytes", default: refused.bytes, in: 1_024...(1 << 40))
+        storeLimits.refusedMessages = store.integer(
+            "maximum_refused_messages", default: storeLimits.refusedMessages, in: 1...1_000_000)
+        storeLimits.refusedBytes = store.size(
+            "maximum_refused_bytes", default: storeLimits.refusedBytes, in: 1_024...(1 << 40))
+        storeLimits.minimumFreeBytes = store.size(
+            "minimum_free_bytes", default: storeLimits.minimumFreeBytes,
+            in: BridgeStore.Limits.leastFreeBytes...(1 << 44))
         let forwarding = reader.table("forwarding")
         limits.forwarder.maximumInFlight = forwarding.integer(
             "maximum_in_flight", default: limits.forwarder.maximumInFlight, in: 1...65_535)
@@ -133,7 +136,7 @@ extension BridgeSettings {
         limits.forwarder.acknowledgementTimeout = forwarding.duration(
             "acknowledgement_timeout", default: limits.forwarder.acknowledgementTimeout,
             in: .seconds(1)...(.seconds(3_600)))
-        return (limits, refused)
+        return (limits, storeLimits)
     }
 }
 

@@ -1,4 +1,5 @@
 import BridgeCore
+import IO
 import Store
 
 /// The bridge's store: what the bridge's core asks for, as SQL on the store's thread.
@@ -7,10 +8,15 @@ import Store
 /// deleting what is done are ranges of the key. Everything bears being done twice, because a commit
 /// that failed may have happened.
 struct BridgeStore: Sendable {
-    /// Limits of the table of refused messages; beyond them the oldest give way, and are counted.
-    struct RefusedLimits: Sendable {
-        var messages = 1_000
-        var bytes = 16 * 1024 * 1024
+    /// Limits beside those of the core.
+    struct Limits: Sendable {
+        /// Of the table of refused messages; beyond them the oldest give way, and are counted.
+        var refusedMessages = 1_000
+        var refusedBytes = 16 * 1024 * 1024
+        /// Room on the disk that messages leave: what deletes them needs some, and so do others.
+        var minimumFreeBytes = 16 * 1024 * 1024
+        /// The log and what of it the file has to grow by: twice `journalSizeLimitBytes`.
+        static let leastFreeBytes = 8 * 1024 * 1024
     }
 
     /// What is read when the store is opened.
@@ -50,11 +56,11 @@ struct BridgeStore: Sendable {
         ])
 
     let thread: StoreThread
-    let limits: RefusedLimits
+    let limits: Limits
 
     /// Opens or makes the store. After a quarantine, `path` is free and a new one is made.
     static func start(
-        path: String, limits: RefusedLimits = RefusedLimits(),
+        path: String, limits: Limits = Limits(),
         onEvent: @escaping @Sendable (StoreThread.Event) -> Void
     ) throws(StoreError) -> BridgeStore {
         let thread = try StoreThread.start(
@@ -212,8 +218,9 @@ extension BridgeStore {
     }
 
     private static func write(
-        _ transaction: StoreTransaction, _ limits: RefusedLimits, to database: Database
+        _ transaction: StoreTransaction, _ limits: Limits, to database: Database
     ) throws(StoreError) -> CommitResult {
+        try requireRoom(for: transaction, limits, in: database)
         var freed = PerRoute(up: 0, down: 0)
         for route in Route.allCases {
             freed[route] = try write(transaction, route, to: database)
@@ -224,6 +231,25 @@ extension BridgeStore {
         }
         try trimRefused(limits, in: database)
         return CommitResult(freedBytes: freed, refused: try refusedTotals(in: database))
+    }
+
+    /// A store that took the last page could not even delete: answers have to find room.
+    private static func requireRoom(
+        for transaction: StoreTransaction, _ limits: Limits, in database: Database
+    ) throws(StoreError) {
+        // Where nobody can tell, SQLite will.
+        guard transaction.hasMessages, let space = try? Files.space(at: database.path) else {
+            return
+        }
+        let bytes = (transaction.batches.up + transaction.batches.down)
+            .reduce(0) { $0 + $1.body.count }
+        // Once for the log, and once for the file.
+        guard space.availableBytes < UInt64(limits.minimumFreeBytes) + 2 * UInt64(bytes) else {
+            return
+        }
+        throw StoreError(
+            .full, "fewer than \(limits.minimumFreeBytes) bytes would stay free on its disk",
+            path: database.path, code: .full)
     }
 
     private static func refusedTotals(in database: Database) throws(StoreError) -> RefusedTotals {
@@ -237,12 +263,14 @@ extension BridgeStore {
         _ transaction: StoreTransaction, _ route: Route, to database: Database
     ) throws(StoreError) -> Int {
         let before = try Self.route(route, in: database)
-        let through = transaction.acknowledgedThrough[route]
+        // What a commit that was taken for failed has written stays.
+        let through = max(transaction.acknowledgedThrough[route], before.acknowledgedThrough)
+        let next = max(transaction.nextSequence[route], before.nextSequence)
         let batches = transaction.batches[route]
         if batches.isEmpty, through == before.acknowledgedThrough { return 0 }
         var added = 0
         // In the store already: this transaction comes a second time.
-        if transaction.nextSequence[route] > before.nextSequence {
+        if next > before.nextSequence {
             for batch in batches {
                 try insert(batch, route, into: database)
                 added += batch.body.count
@@ -256,7 +284,7 @@ extension BridgeStore {
             UPDATE route SET next_sequence = ?, acknowledged_through = ?, bytes = ?
             WHERE route = ?
             """)
-        try statement.bind(1, Int64(clamping: transaction.nextSequence[route]))
+        try statement.bind(1, Int64(clamping: next))
         try statement.bind(2, Int64(clamping: through))
         try statement.bind(3, max(0, before.bytes + added - freed))
         try statement.bind(4, Int(route.rawValue))
@@ -309,12 +337,12 @@ extension BridgeStore {
     }
 
     private static func trimRefused(
-        _ limits: RefusedLimits, in database: Database
+        _ limits: Limits, in database: Database
     ) throws(StoreError) {
         var (count, bytes) = try refused(in: database)
         var evicted: Int64 = 0
         let oldest = "SELECT min(id) FROM refused"
-        while count > limits.messages || bytes > limits.bytes, count > 1 {
+        while count > limits.refusedMessages || bytes > limits.refusedBytes, count > 1 {
             try database.statement("DELETE FROM refused WHERE id = (\(oldest))").run()
             evicted += 1
             (count, bytes) = try refused(in: database)

@@ -35,7 +35,7 @@ struct StoreFiles {
 
     /// Opens the store; a damaged one is put aside first, and the bridge goes on with a new one.
     func open(
-        limits: BridgeStore.RefusedLimits, log: Log,
+        limits: BridgeStore.Limits, log: Log,
         onEvent: @escaping @Sendable (StoreThread.Event) -> Void
     ) throws -> BridgeStore {
         if Files.exists(mark) {
@@ -76,7 +76,7 @@ struct OpenedStore {
         if isNew { context.log.notice("new instance", ["instance": instance]) }
         let before = StoreFiles(folder: folder)
         let store = try before.open(
-            limits: settings.refused, log: context.log, onEvent: onEvent)
+            limits: settings.store, log: context.log, onEvent: onEvent)
         self.store = store
         files = StoreFiles(folder: folder)
         var random = SystemRandom()

@@ -63,6 +63,58 @@ struct BridgeTests {
         #expect(store.state.nextSequence.up == 3)
     }
 
+    @Test("after a failed commit the answers go first and alone, so that a full disk gets room")
+    func answersMakeRoom() throws {
+        var store = ModelStore()
+        let bridge = try TestBridge(over: store)
+        bridge.connected(.edge, LinkLimits(), now: .at(0))
+        bridge.connected(.upstream, LinkLimits(), now: .at(0))
+        for id in 1...3 {
+            bridge.received(
+                ArrivingMessage(topic, delivery: UInt64(id)), from: .edge, now: .at(0))
+        }
+        bridge.settle(&store, now: .at(0))
+        let sent = bridge.messages(to: .upstream, now: .at(0))
+        bridge.received(ArrivingMessage(topic, delivery: 4), from: .edge, now: .at(0))
+        let failed = try #require(bridge.takeTransaction(now: .at(0)))
+        bridge.commitFailed(now: .at(0))
+        #expect(bridge.acknowledgements(.edge) == [1, 2, 3])
+        for message in sent.dropLast() {
+            bridge.core.published(.upstream, token: message.token, .taken, now: .at(0))
+        }
+        bridge.core.published(
+            .upstream, token: sent[2].token, .refused(.notSendable), now: .at(0))
+
+        let answers = try #require(bridge.takeTransaction(now: .at(1)))
+        #expect(!answers.hasMessages && answers.acknowledgedThrough.up == 3)
+        #expect(answers.refused.count == 1)
+        bridge.committed(store.commit(answers))
+        #expect(store.batches.up.isEmpty && store.refused.count == 1)
+        #expect(bridge.acknowledgements(.edge).isEmpty, "the fourth is not stored yet")
+        let again = try #require(bridge.takeTransaction(now: .at(1)))
+        #expect(again.batches == failed.batches && again.refused.isEmpty)
+        bridge.committed(store.commit(again))
+        #expect(bridge.acknowledgements(.edge) == [4])
+        #expect(store.state.nextSequence.up == 5 && store.state.acknowledgedThrough.up == 3)
+        bridge.core.checkInvariants()
+    }
+
+    @Test("near the end answers wait for no company, and it is known when all is stored")
+    func finishes() throws {
+        var store = ModelStore()
+        let bridge = try TestBridge(over: store)
+        bridge.connected(.upstream, LinkLimits(), now: .at(0))
+        bridge.received(ArrivingMessage(topic, delivery: 1), from: .edge, now: .at(0))
+        bridge.settle(&store, now: .at(0))
+        let sent = bridge.messages(to: .upstream, now: .at(0))
+        bridge.core.published(.upstream, token: sent[0].token, .taken, now: .at(0))
+        #expect(bridge.takeTransaction(now: .at(0)) == nil)
+        bridge.core.finish()
+        #expect(!bridge.core.isSettled)
+        bridge.settle(&store, now: .at(0))
+        #expect(bridge.core.isSettled && store.state.acknowledgedThrough.up == 1)
+    }
+
     @Test("a delivery of an earlier connection is never acknowledged, and its message not lost")
     func earlierConnection() throws {
         var store = ModelStore()

@@ -154,7 +154,10 @@ private struct World {
         if inStore == nil { inStore = bridge.takeTransaction(now: now) }
         guard let transaction = inStore, !random.chance(30) else { return }
         inStore = nil
-        fails ? bridge.commitFailed(now: now) : bridge.committed(store.commit(transaction))
+        guard fails else { return bridge.committed(store.commit(transaction)) }
+        // After a failed fsync(2) nobody knows.
+        if random.chance(50) { _ = store.commit(transaction) }
+        bridge.commitFailed(now: now)
     }
 
     mutating func load(fails: Bool) {

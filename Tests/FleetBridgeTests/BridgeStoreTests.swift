@@ -19,7 +19,7 @@ struct BridgeStoreTests {
     }
 
     private func start(
-        _ limits: BridgeStore.RefusedLimits = BridgeStore.RefusedLimits()
+        _ limits: BridgeStore.Limits = BridgeStore.Limits()
     ) throws -> BridgeStore {
         try BridgeStore.start(path: path, limits: limits) { _ in }
     }
@@ -137,7 +137,7 @@ struct BridgeStoreTests {
                 route: .up, reason: .acknowledgedWith(.notAuthorized),
                 refusedAtUnixMilliseconds: 5, message: try batch(sequence, 1, size: size))
         }
-        let store = try start(BridgeStore.RefusedLimits(messages: 3, bytes: 350))
+        let store = try start(BridgeStore.Limits(refusedMessages: 3, refusedBytes: 350))
         _ = try begin(store)
         for sequence: UInt64 in 1...5 {
             _ = try commit(store, next: (9, 1), refused: [refused(sequence, 10)])
@@ -145,6 +145,23 @@ struct BridgeStoreTests {
         #expect(try begin(store).state.refused == RefusedTotals(kept: 3, evicted: 2))
         let result = try commit(store, next: (9, 1), refused: [refused(6, 250)])
         #expect(result.refused == RefusedTotals(kept: 2, evicted: 4))
+        store.thread.stop()
+    }
+
+    @Test("messages leave room on the disk; answers, which delete, do not ask for it")
+    func leavesRoom() throws {
+        let before = try start()
+        _ = try begin(before)
+        _ = try commit(before, up: [try batch(1, 3)], next: (4, 1))
+        before.thread.stop()
+        let store = try start(BridgeStore.Limits(minimumFreeBytes: 1 << 50))
+        let error = #expect(throws: StoreError.self) {
+            try commit(store, up: [try batch(4, 1)], next: (5, 1), through: (3, 0))
+        }
+        #expect(error?.kind == .full)
+        let result = try commit(store, next: (4, 1), through: (3, 0))
+        #expect(result.freedBytes.up > 0)
+        #expect(try load(store, .up, after: 0).isEmpty)
         store.thread.stop()
     }
 

@@ -88,7 +88,11 @@ extension ClientSession {
         // 3.1 does not say whether it has the session; sending again is what its text asks for.
         let sessionPresent =
             connAck.sessionPresent || (version == .v3_1 && hasConnected && !cleanStart)
-        server = ServerCapabilities(properties, in: source)
+        let capabilities = ServerCapabilities(properties, in: source)
+        guard capabilities.maximumQoS >= configuration.requiredQoS else {
+            return refused(.qosNotSupported, reasonString: nil, serverReference: nil)
+        }
+        server = capabilities
         if let assigned = properties.range(.assignedClientIdentifier, in: source) {
             clientID = [UInt8](copying: source.extracting(assigned.range))
         }

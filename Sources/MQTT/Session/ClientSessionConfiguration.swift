@@ -42,6 +42,9 @@ public struct ClientSessionConfiguration: Sendable {
     public var cleanStart = true
     /// Seconds that the server keeps the session after the connection; `UInt32.max` is for ever.
     public var sessionExpirySeconds: UInt32 = 0
+    /// The least that the server must take. One that takes less is refused at CONNACK, because it
+    /// would get messages at a QoS that proves nothing.
+    public var requiredQoS: QoS = .atMostOnce
 
     /// Seconds without a packet after which the client asks whether the server lives; 0 is never.
     public var keepAliveSeconds: UInt16 = 30

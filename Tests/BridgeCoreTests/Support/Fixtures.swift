@@ -66,7 +66,11 @@ struct ModelStore {
     mutating func commit(_ transaction: StoreTransaction) -> CommitResult {
         var freed = PerRoute(up: 0, down: 0)
         for route in Route.allCases {
-            batches[route] += transaction.batches[route]
+            // In the store already, when a commit that was told as failed had happened.
+            if transaction.nextSequence[route] > state.nextSequence[route] {
+                batches[route] += transaction.batches[route]
+                state.nextSequence[route] = transaction.nextSequence[route]
+            }
             let through = transaction.acknowledgedThrough[route]
             precondition(through >= state.acknowledgedThrough[route], "an answer is taken back")
             freed[route] = batches[route].filter { $0.lastSequence <= through }
@@ -74,7 +78,6 @@ struct ModelStore {
             batches[route].removeAll { $0.lastSequence <= through }
             state.bytes[route] = batches[route].reduce(0) { $0 + $1.body.count }
         }
-        state.nextSequence = transaction.nextSequence
         state.acknowledgedThrough = transaction.acknowledgedThrough
         for message in transaction.refused
         where !refused.contains(where: {
