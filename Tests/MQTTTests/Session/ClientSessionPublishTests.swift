@@ -175,6 +175,22 @@ struct ClientSessionPublishTests {
         #expect(outcome?.isSuccess == true)
     }
 
+    @Test("A server that takes less than the required QoS gets nothing, not even what was on its way")
+    func requiredQoS() {
+        let client = SessionUnderTest {
+            $0.sessionExpirySeconds = 60
+            $0.requiredQoS = .atLeastOnce
+        }
+        client.connect()
+        client.publish("t", token: 1)
+        _ = client.sent()
+        client.close()
+        client.connect { $0.add(.maximumQoS, uint8: 0) }
+        #expect(client.events().outcomes.isEmpty)
+        #expect(client.sent().allSatisfy { $0 != publish("t", nil, .atMostOnce) })
+        #expect(client.session.queuedMessages == 1)
+    }
+
     @Test("The queue refuses at its limits, and takes again when there is room")
     func queueLimits() {
         let client = SessionUnderTest {
