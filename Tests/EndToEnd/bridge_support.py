@@ -48,6 +48,8 @@ class Bridge:
     def connected(self, *sides):
         for side in sides or ("edge", "upstream"):
             self.process.wait_for(f"{side}: connected")
+            # Before its subscription is there, a message of a test would pass it by.
+            self.process.wait_for(f"{side}: subscribed")
         return self
 
 

@@ -89,6 +89,26 @@ def test_a_full_disk_takes_nothing_more_until_the_upstream_has_made_room(
     beside.until(lambda: beside.counters().get("queue") == 0, "an empty queue")
 
 
+def test_it_ends_within_a_second_though_the_upstream_is_a_black_hole(
+        mosquitto, bridge, client, watch, started):
+    edge, cloud = mosquitto(KEEPS_ALL), mosquitto(KEEPS_ALL)
+    link = Link(cloud.port)
+    started.append(link)
+    running = bridge(edge.port, f"mqtt://127.0.0.1:{cloud.port}",
+                     f'connect_to = "127.0.0.1:{link.port}"').connected()
+    beside = watch(edge.port, SERVICE)
+    link.cut()
+    publish_numbers(client(edge.port), 100)
+    beside.until(lambda: beside.counters().get("in_flight") == 100, "messages on their way")
+    begin = time.monotonic()
+    assert running.stop() == 0
+    assert time.monotonic() - begin < 1.0
+    link.restore()
+    above = watch(cloud.port, TOPIC)
+    running.start()
+    above.until(lambda: above.payloads() == [str(n) for n in range(100)], "each of them once", 30)
+
+
 def test_an_upstream_that_takes_qos_0_only_from_now_on_gets_nothing(
         mosquitto, fake, bridge, client, watch):
     edge = mosquitto(KEEPS_ALL)
