@@ -24,7 +24,8 @@ final class Load {
     /// Deliveries that are still to come of what was sent.
     private var outstanding: Int { sent * scenario.copies - deliveries }
 
-    var mayPublish: Bool { outstanding < scenario.outstandingLimit }
+    /// Not before everyone has subscribed: what is published earlier reaches nobody.
+    var mayPublish: Bool { startedAt != nil && outstanding < scenario.outstandingLimit }
 
     /// Connects everyone, publishes, and returns when each delivery was counted.
     ///
@@ -56,7 +57,10 @@ final class Load {
             if deliveries > progress.deliveries {
                 progress = (deliveries, loop.now)
             } else if loop.now > progress.time + Self.patience {
-                fail("\(outstanding) deliveries of \(sent * scenario.copies) never came")
+                let unanswered = publishers.reduce(0) { $0 + $1.awaited }
+                fail(
+                    "\(outstanding) deliveries of \(sent * scenario.copies) never came; "
+                        + "\(unanswered) messages were not acknowledged")
             }
         }
         elapsed = SystemClock.monotonic() - (startedAt ?? .zero)

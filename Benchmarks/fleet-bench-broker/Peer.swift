@@ -18,7 +18,7 @@ final class Peer: EventHandler {
     private var decoder: PacketDecoder
     private(set) var isReady = false
     /// Acknowledgements that the last batch still waits for.
-    private var awaited = 0
+    private(set) var awaited = 0
     private var batchesLeft: Int
 
     init(_ role: Role, number: Int, batches: Int, load: Load) throws {
