@@ -24,7 +24,8 @@ import Testing
     }
 
     @Test(arguments: [
-        0.1, 21.5, -0.0, 1e21, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1.0 / 3, 1e-7, 85, 123456789.125,
+        0.1, 21.5, -0.0, 1e21, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1.0 / 3, 1e-7, 85,
+        123456789.125,
     ])
     func numbersReadBackAsTheSame(value: Double) throws {
         let read = try #require(Double(text(.number(value))))

@@ -175,7 +175,8 @@ struct ClientSessionPublishTests {
         #expect(outcome?.isSuccess == true)
     }
 
-    @Test("A server that takes less than the required QoS gets nothing, not even what was on its way")
+    @Test(
+        "A server that takes less than the required QoS gets nothing, not even what was on its way")
     func requiredQoS() {
         let client = SessionUnderTest {
             $0.sessionExpirySeconds = 60
