@@ -98,10 +98,12 @@ private let probeSchema = Schema(
         let (process, output) = try probe("sync-always", folder.store)
         let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
+        let lines = text.split(separator: "\n").map(String.init)
+        // Whether the fifth is told before the thread says why it stopped is not promised.
         #expect(
-            text.split(separator: "\n").map(String.init)
-                == ["1", "2", "3", "4", "synced true", "5 inputOutput", "event inputOutput"]
-                + (6...10).map { "\($0) inputOutput" })
+            lines.filter { !$0.hasPrefix("event") }
+                == ["1", "2", "3", "4", "synced true"] + (5...10).map { "\($0) inputOutput" })
+        #expect(lines.filter { $0.hasPrefix("event") } == ["event inputOutput"])
         #expect(try open(folder.store, probeSchema).problems() == [])
     }
 
