@@ -1,3 +1,4 @@
+import BrokerCore
 import Daemon
 import IO
 import TLS
@@ -5,12 +6,17 @@ import TLS
 /// A listening socket and how its connections are secured.
 final class ServerListener {
     let socket: Listener
+    /// What it asks of those who connect through it.
+    let rules: AccessRules
     private let tls: TLSServerConfiguration?
     /// `nil` for plain connections.
     var context: TLSContext?
 
-    private init(_ socket: Listener, _ tls: TLSServerConfiguration?) throws(DaemonError) {
+    private init(
+        _ socket: Listener, _ rules: AccessRules, _ tls: TLSServerConfiguration?
+    ) throws(DaemonError) {
         self.socket = socket
+        self.rules = rules
         self.tls = tls
         context = nil
         context = try makeContext()
@@ -51,7 +57,7 @@ final class ServerListener {
         let securities =
             settings.listeners.isEmpty ? sockets.map { _ in nil } : settings.listeners.map(\.tls)
         return try zip(sockets, securities).map { socket, tls throws(DaemonError) in
-            try ServerListener(socket, tls)
+            try ServerListener(socket, settings.rules(for: socket.address), tls)
         }
     }
 }

@@ -4,7 +4,7 @@ import IO
 import MQTT
 
 /// What the shard wants people to know, as lines.
-extension BrokerServer {
+extension ShardServer {
     func log(_ event: BrokerEvent, _ address: (ConnectionID) -> SocketAddress?) {
         func peer(_ id: ConnectionID) -> String { address(id)?.description ?? "unknown" }
         switch event {
