@@ -44,7 +44,7 @@ size: deps ## size, start and memory of the release programs, beside Mosquitto
 	@scripts/size
 
 docs: deps ## check the documents: links, help texts, conformance
-	@scripts/check documents conformance
+	@scripts/check documents conformance threats
 
 clean: ## remove what was built
 	rm -rf .build .build-* .venv

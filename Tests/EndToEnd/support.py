@@ -127,6 +127,20 @@ class Client:
         self.client.loop_stop()
 
 
+def round_trip(port, **options):
+    """The broker still serves: a client connects, subscribes, and gets what it publishes."""
+    client = Client(port, "round", **options).connected()
+    client.subscribe("round", qos=1)
+    client.publish("round", b"trip", 1)
+    assert client.received(1) == [b"trip"]
+    client.disconnect()
+
+
+def resident_kilobytes(process):
+    with open(f"/proc/{process.pid}/status") as status:
+        return int(next(line.split()[1] for line in status if line.startswith("VmRSS")))
+
+
 def properties(packet, **values):
     """MQTT 5 properties by paho's attribute names."""
     found = Properties(getattr(PacketTypes, packet))

@@ -1,21 +1,15 @@
 """Bytes from a stranger: what broke other brokers; named after the lines of the threat list."""
 
+import resource
 import socket
 import time
 
 import pytest
 
-from support import Client
+import mqtt_wire as mqtt
+from support import Client, resident_kilobytes, round_trip
 
 CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x"
-
-
-def is_alive(port):
-    client = Client(port, "alive").connected()
-    client.subscribe("alive", qos=1)
-    client.publish("alive", b"yes", 1)
-    assert client.received(1) == [b"yes"]
-    client.disconnect()
 
 
 def answer(port, data, seconds=10):
@@ -47,7 +41,7 @@ FIRST_BYTES = {
 def test_first_bytes(fleet_broker, name):
     broker = fleet_broker()
     assert len(answer(broker.port, FIRST_BYTES[name])) < 16
-    is_alive(broker.port)
+    round_trip(broker.port)
 
 
 AFTER_CONNECT = {
@@ -69,31 +63,18 @@ def test_after_connect(fleet_broker, name):
     broker = fleet_broker()
     got = answer(broker.port, CONNECT + AFTER_CONNECT[name])
     assert got.startswith(b"\x20\x02\x00\x00")
-    is_alive(broker.port)
-
-
-def variable_byte_integer(value):
-    while True:
-        value, digit = divmod(value, 128)
-        yield digit | (0x80 if value else 0)
-        if not value:
-            return
+    round_trip(broker.port)
 
 
 def connect5(properties=b"", will_properties=None):
     """CONNECT of 5.0 with raw properties, and a will where it is given some."""
-    flags = 2 if will_properties is None else 6
-    body = b"\x00\x04MQTT\x05" + bytes([flags]) + b"\x00\x3c"
-    body += bytes(variable_byte_integer(len(properties))) + properties + b"\x00\x01x"
-    if will_properties is not None:
-        body += bytes(variable_byte_integer(len(will_properties))) + will_properties
-        body += b"\x00\x01w\x00\x01p"
-    return b"\x10" + bytes(variable_byte_integer(len(body))) + body
+    will = {"topic": "w", "payload": b"p", "properties": will_properties}
+    return mqtt.connect("x", "5", properties=properties,
+                        will=will if will_properties is not None else None)
 
 
 def publish5(properties):
-    body = b"\x00\x01t" + bytes(variable_byte_integer(len(properties))) + properties
-    return b"\x30" + bytes(variable_byte_integer(len(body))) + body
+    return mqtt.publish("t", version="5", properties=properties)
 
 
 USER_PROPERTY = b"\x26\x00\x01k\x00\x01v"
@@ -125,7 +106,7 @@ def test_invalid_properties(fleet_broker, name):
         assert got[0] == 0x20 and got[3] == 0 and end[0] == 0xE0 and end[2] == code
     else:
         assert got[0] == 0x20 and got[3] == code
-    is_alive(broker.port)
+    round_trip(broker.port)
 
 
 SHARED = {
@@ -147,21 +128,54 @@ def test_shared_subscriptions(fleet_broker, name):
 def test_65535_slashes(fleet_broker):
     broker = fleet_broker()
     topic = b"/" * 65_535
-    body = len(topic).to_bytes(2, "big") + topic + b"x"
-    header = b"\x30" + bytes([body_byte for body_byte in variable_byte_integer(len(body))])
-    answer(broker.port, CONNECT + header + body)
-    is_alive(broker.port)
+    answer(broker.port, CONNECT + mqtt.publish(topic, b"x"))
+    round_trip(broker.port)
 
 
-def test_every_packet_cut_at_every_byte(fleet_broker):
+# Every packet that a client sends, and those that only a server sends.
+WILL = {"topic": "w", "payload": b"p", "qos": 1, "properties": b"\x18\0\0\0\1"}
+PACKETS = {version: {
+    "CONNECT": mqtt.connect("x", version, user="u", password="p", will=WILL),
+    "PUBLISH": mqtt.publish("a/b", b"xyz", 2, 7, version=version,
+                            properties=b"\x01\1\x26\0\1k\0\1v"),
+    "PUBACK": mqtt.acknowledgement(mqtt.PUBACK, 1), "PUBREC": mqtt.acknowledgement(mqtt.PUBREC, 1),
+    "PUBREL": mqtt.acknowledgement(mqtt.PUBREL, 1), "PUBCOMP": mqtt.acknowledgement(mqtt.PUBCOMP, 1),
+    "SUBSCRIBE": mqtt.subscribe(2, [("a/+", 1), ("b", 0)], version, b"\x26\0\1k\0\1v"),
+    "UNSUBSCRIBE": mqtt.unsubscribe(3, ["a/+", "b"], version, b"\x26\0\1k\0\1v"),
+    "PINGREQ": mqtt.PING, "DISCONNECT": mqtt.disconnect(version, 4, b"\x1f\0\1r"),
+    "AUTH": mqtt.packet(mqtt.AUTH, 0, b"\x18\x03\x15\0\0"),
+    "CONNACK": b"\x20\x02\0\0", "SUBACK": b"\x90\x03\0\1\0", "UNSUBACK": b"\xb0\x02\0\1",
+    "PINGRESP": b"\xd0\0"} for version in ("3.1.1", "5")}
+
+
+@pytest.mark.parametrize("version", PACKETS)
+def test_a_truncated_packet_of_every_type_cut_at_every_byte(fleet_broker, version):
     broker = fleet_broker()
-    publish = b"\x32\x08\x00\x01a\x00\x01xyz"
-    subscribe = b"\x82\x06\x00\x02\x00\x01a\x01"
-    for packet in (CONNECT, CONNECT + publish, CONNECT + subscribe, CONNECT + b"\xe0\x00"):
+    connect = mqtt.connect("c", version)
+    for name, packet in PACKETS[version].items():
+        before = b"" if name == "CONNECT" else connect
         for length in range(1, len(packet)):
             with socket.create_connection(("127.0.0.1", broker.port)) as stranger:
-                stranger.sendall(packet[:length])
-    is_alive(broker.port)
+                stranger.sendall(before + packet[:length])
+    round_trip(broker.port)
+
+
+@pytest.mark.parametrize("version", PACKETS)
+def test_a_packet_of_every_type_that_says_it_is_whole_and_is_cut(fleet_broker, version):
+    """The remaining length fits what is there; what is there ends in the middle of a field."""
+    broker = fleet_broker()
+    connect = mqtt.connect("c", version)
+    for name, packet in PACKETS[version].items():
+        body = packet[2:]
+        for length in range(len(body)):
+            cut = mqtt.packet(packet[0] >> 4, packet[0] & 15, body[:length])
+            wire = mqtt.Wire(broker.port, version)
+            wire.send((b"" if name == "CONNECT" else connect) + cut, mqtt.disconnect(version))
+            # Some are right by chance: a shorter payload, an acknowledgement without a code.
+            codes = [p.code for p in wire.rest() if p.kind in (mqtt.DISCONNECT, mqtt.CONNACK)]
+            assert set(codes) <= {0, 0x01, 0x81, 0x82, 0x84, 0x85, 0x8F, 0x90}, (name, length, codes)
+            wire.close()
+    round_trip(broker.port)
 
 
 def test_slow_loris_before_connect_is_ended(fleet_broker):
@@ -174,12 +188,94 @@ def test_slow_loris_before_connect_is_ended(fleet_broker):
     assert time.monotonic() - begin < 5
 
 
-def test_connections_that_never_speak_cost_little_and_block_nobody(fleet_broker):
+def test_slow_loris_one_byte_at_a_time_before_connect(fleet_broker):
+    broker = fleet_broker('[limits]\ntime_to_connect = "1s"\n')
+    begin = time.monotonic()
+    with socket.create_connection(("127.0.0.1", broker.port)) as stranger:
+        stranger.settimeout(0.1)
+        packet = mqtt.connect("x" * 1_000)
+        for index in range(len(packet)):
+            try:
+                stranger.sendall(packet[index:index + 1])
+                assert stranger.recv(1) == b""
+                break
+            except TimeoutError:
+                pass
+            except (ConnectionResetError, BrokenPipeError):
+                break
+    assert 0.9 < time.monotonic() - begin < 5
+
+
+def test_slow_loris_one_byte_at_a_time_after_connect(fleet_broker):
     broker = fleet_broker()
-    silent = [socket.create_connection(("127.0.0.1", broker.port)) for _ in range(500)]
-    is_alive(broker.port)
-    for connection in silent:
-        connection.close()
+    wire = mqtt.Wire(broker.port)
+    wire.connect("loris", keep_alive=1)
+    begin, packet = time.monotonic(), mqtt.publish("a", b"x" * 10_000)
+    wire.socket.settimeout(0.1)
+    for index in range(len(packet)):
+        try:
+            wire.socket.sendall(packet[index:index + 1])
+            if wire.socket.recv(1) == b"":
+                break
+        except TimeoutError:
+            pass
+        except (ConnectionResetError, BrokenPipeError):
+            break
+    # [MQTT-3.1.2-22]: bytes of half a packet are no packet.
+    assert 1 < time.monotonic() - begin < 5
+    round_trip(broker.port)
+
+
+def test_1000_filters_of_twenty_levels_with_alternating_plus(fleet_broker):
+    """And a publisher that knows them: it costs time, which others get as well."""
+    broker = fleet_broker("[limits]\ntopic_levels = 20\n")
+    hostile = mqtt.Wire(broker.port, "5")
+    hostile.connect("hostile")
+    for first in range(0, 1_000, 100):
+        filters = ["/".join("+" if n >> level & 1 or level % 2 else "a" for level in range(20))
+                   for n in range(first, first + 100)]
+        assert set(hostile.subscribe(*filters)) == {0}
+    publisher = mqtt.Wire(broker.port)
+    publisher.connect("publisher")
+    for _ in range(200):
+        publisher.publish("/".join("a" * 20), b"x")
+    round_trip(broker.port)
+    publisher.sync()
+    assert sum(p.kind == mqtt.PUBLISH for p in hostile.sync()) == 200, "one copy each"
+
+
+def test_filters_of_twenty_levels_are_refused_by_default(fleet_broker):
+    broker = fleet_broker()
+    wire = mqtt.Wire(broker.port, "5")
+    wire.connect("hostile")
+    assert wire.subscribe("/".join("+a" * 10)) == [0x8F]
+
+
+def test_10_000_connections_that_never_speak(fleet_broker):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    count = 10_000
+    if hard < count + 200:
+        pytest.skip(f"no {count} connections with {hard} descriptors; raise ulimit -Hn")
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    broker = fleet_broker(f"[limits]\nconnections = {count + 10}\n")
+    before = resident_kilobytes(broker.process)
+    silent = []
+    try:
+        silent += (socket.create_connection(("127.0.0.1", broker.port)) for _ in range(count))
+        # paho-mqtt waits by select(2), which knows no descriptors of this size.
+        client = mqtt.Wire(broker.port)
+        client.connect("speaks")
+        client.subscribe("a")
+        client.publish("a", b"x")
+        assert [p.payload for p in client.sync()] == [b"x"]
+        each = (resident_kilobytes(broker.process) - before) * 1024 / count
+        assert each < 1_024, f"{each:.0f} bytes for a connection that says nothing"
+    finally:
+        for connection in silent:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    round_trip(broker.port)
 
 
 def test_a_reader_that_never_reads_costs_its_own_queue_only(fleet_broker):
@@ -191,8 +287,7 @@ def test_a_reader_that_never_reads_costs_its_own_queue_only(fleet_broker):
         for _ in range(1000):
             publisher.client.publish("a", payload, 0)
         publisher.publish("b", b"", 1)
-        is_alive(broker.port)
-        resident = int(next(line.split()[1] for line in open(
-            f"/proc/{broker.process.pid}/status") if line.startswith("VmRSS")))
+        round_trip(broker.port)
+        resident = resident_kilobytes(broker.process)
         assert resident < 64 * 1024, f"{resident} kB resident after 64 MB at a reader that sleeps"
         publisher.disconnect()

@@ -4,28 +4,14 @@ import os
 import resource
 import signal
 import socket
-import struct
 import time
 
 import pytest
 
 from fleetlab.brokers import fleet_password_file
 from fleetlab.processes import wait_until
-from support import Client, mosquitto_sub
-
-PINGREQ = b"\xc0\x00"
-
-
-def connect_packet(client_id, user=None, password=None, keep_alive=60, clean=True):
-    """CONNECT of 3.1.1."""
-    def field(data):
-        return struct.pack(">H", len(data)) + data
-    flags = (2 if clean else 0) | (0x80 if user else 0) | (0x40 if password else 0)
-    body = field(b"MQTT") + bytes([4, flags]) + struct.pack(">H", keep_alive)
-    body += b"".join(field(part) for part in (client_id, user, password) if part is not None)
-    assert len(body) < 128
-    return b"\x10" + bytes([len(body)]) + body
-
+from mqtt_wire import PING, connect
+from support import Client, mosquitto_sub, resident_kilobytes, round_trip
 
 def read_exactly(connection, count, seconds=20):
     connection.settimeout(seconds)
@@ -36,19 +22,6 @@ def read_exactly(connection, count, seconds=20):
             break
         got += chunk
     return got
-
-
-def resident_kilobytes(process):
-    with open(f"/proc/{process.pid}/status") as status:
-        return int(next(line.split()[1] for line in status if line.startswith("VmRSS")))
-
-
-def round_trip(port, **options):
-    client = Client(port, "round", **options).connected()
-    client.subscribe("round", qos=1)
-    client.publish("round", b"trip", 1)
-    assert client.received(1) == [b"trip"]
-    client.disconnect()
 
 
 @pytest.fixture
@@ -67,11 +40,11 @@ def test_a_flood_of_wrong_passwords_keeps_nobody_else_out(guarded):
     flood = []
     for number in range(60):
         stranger = socket.create_connection(("127.0.0.1", broker.port))
-        stranger.sendall(connect_packet(b"f%d" % number, b"alice", b"wrong"))
+        stranger.sendall(connect(b"f%d" % number, user=b"alice", password=b"wrong"))
         flood.append(stranger)
     # Somebody whose password was never checked, from elsewhere: half of the places are not the flood's.
     with socket.create_connection(("127.0.0.1", broker.port), source_address=("127.0.0.2", 0)) as bob:
-        bob.sendall(connect_packet(b"bob", b"bob", b"b-secret"))
+        bob.sendall(connect(b"bob", user=b"bob", password=b"b-secret"))
         assert read_exactly(bob, 4) == b"\x20\x02\x00\x00"
     alice.subscribe("x", qos=1)
     alice.publish("x", b"still here", 1)
@@ -92,7 +65,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(guarded):
     def seconds(user):
         with socket.create_connection(("127.0.0.1", broker.port)) as stranger:
             begin = time.monotonic()
-            stranger.sendall(connect_packet(b"s", user, b"wrong"))
+            stranger.sendall(connect(b"s", user=user, password=b"wrong"))
             assert read_exactly(stranger, 4)[3] == 4
             return time.monotonic() - begin
     known = min(seconds(b"alice") for _ in range(5))
@@ -205,7 +178,7 @@ def test_a_flood_of_log_lines(fleet_broker):
 def test_a_client_id_forges_no_log_line(fleet_broker):
     broker = fleet_broker()
     with socket.create_connection(("127.0.0.1", broker.port)) as stranger:
-        stranger.sendall(connect_packet(b"a\n2025-01-01 error forged\x1b[31m"))
+        stranger.sendall(connect(b"a\n2025-01-01 error forged\x1b[31m"))
         assert read_exactly(stranger, 4) == b"\x20\x02\x00\x00"
     broker.process.wait_for("client disconnected")
     lines = [line for line in broker.process.output.splitlines() if "forged" in line]
@@ -216,13 +189,13 @@ def test_a_client_that_never_reads_its_answers_is_not_listened_to(fleet_broker):
     broker = fleet_broker('[limits]\noutput_size = "64KiB"\n')
     before = resident_kilobytes(broker.process)
     with socket.create_connection(("127.0.0.1", broker.port)) as stranger:
-        stranger.sendall(connect_packet(b"deaf"))
+        stranger.sendall(connect(b"deaf"))
         # An answer for each, which nobody reads: at some point no more is taken.
         stranger.settimeout(2)
         sent = 0
         with pytest.raises(TimeoutError):
             while sent < 256 << 20:
-                sent += stranger.send(PINGREQ * 65_536)
+                sent += stranger.send(PING * 65_536)
         assert sent < 64 << 20
         round_trip(broker.port)
         assert resident_kilobytes(broker.process) - before < 8 * 1024
@@ -231,7 +204,7 @@ def test_a_client_that_never_reads_its_answers_is_not_listened_to(fleet_broker):
 def test_a_client_without_a_keep_alive_that_vanishes_is_looked_for(fleet_broker):
     broker = fleet_broker()
     with socket.create_connection(("127.0.0.1", broker.port)) as client:
-        client.sendall(connect_packet(b"x", keep_alive=0))
+        client.sendall(connect(b"x", keep_alive=0))
         read_exactly(client, 4)
         local, remote = (f"0100007F:{port:04X}" for port in (broker.port, client.getsockname()[1]))
         with open("/proc/net/tcp") as table:
@@ -245,7 +218,7 @@ def test_a_connect_flood_that_takes_one_session_over(fleet_broker):
     connections = []
     for _ in range(300):
         connection = socket.create_connection(("127.0.0.1", broker.port))
-        connection.sendall(connect_packet(b"same", clean=False))
+        connection.sendall(connect(b"same", clean=False))
         connections.append(connection)
     assert read_exactly(connections[-1], 4)[3] == 0
     round_trip(broker.port)
@@ -256,7 +229,7 @@ def test_a_connect_flood_that_takes_one_session_over(fleet_broker):
                 pass
         except ConnectionResetError:
             pass
-    connections[-1].sendall(PINGREQ)
+    connections[-1].sendall(PING)
     assert read_exactly(connections[-1], 2) == b"\xd0\x00"
     for connection in connections:
         connection.close()

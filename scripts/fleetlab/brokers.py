@@ -8,16 +8,24 @@ from .processes import (Process, free_port, is_listening, program, run, system_p
 class FleetBroker:
     """fleet-broker with a configuration in a temporary folder."""
 
-    def __init__(self, folder, configuration="", listen="127.0.0.1:0", arguments=()):
+    def __init__(self, folder, configuration="", listen="127.0.0.1:0", arguments=(),
+                 environment=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "broker.toml"
         self.file.write_text(configuration)
-        command = [program("fleet-broker"), "--config", self.file,
-                   "--state-directory", self.folder / "state"]
+        self.state = self.folder / "state"
+        self.command = [program("fleet-broker"), "--config", self.file,
+                        "--state-directory", self.state]
         if listen:
-            command += ["--listen", listen]
-        self.process = Process([*command, *arguments], name="fleet-broker")
+            self.command += ["--listen", listen]
+        self.command += arguments
+        self.environment = environment
+        self.start()
+
+    def start(self):
+        """Start it, or start it again with the same files after stop() or kill()."""
+        self.process = Process(self.command, name="fleet-broker", environment=self.environment)
         # Any listener will do here; `port_of` finds a particular one.
         self.port = self.port_of(0)
 
