@@ -51,6 +51,7 @@ public enum BrokerEvent: Sendable {
     case connected(ConnectionID, ConnectedClient)
     /// CONNECT was answered with an error, or the connection ended before one.
     case refused(ConnectionID, clientID: [UInt8], DisconnectCause)
+    /// With the messages that its session has lost since it began.
     case disconnected(ConnectionID, clientID: [UInt8], DisconnectCause, droppedMessages: UInt64)
     case sessionExpired(clientID: [UInt8], droppedMessages: UInt64)
     /// The first message that a session's queue had no room for since it was last empty.

@@ -61,10 +61,11 @@ extension BrokerShard {
             return log(.refused(id, clientID: [], cause))
         }
         let s = connections[c].session
+        sessions[s].droppedMessages += connections[c].droppedMessages
         log(
             .disconnected(
                 id, clientID: sessions[s].clientID, cause,
-                droppedMessages: connections[c].droppedMessages))
+                droppedMessages: sessions[s].droppedMessages))
         connections[c].session = Connection.noSession
         sessions[s].connection = Session.noConnection
         settleWill(s, cause, now)

@@ -54,6 +54,7 @@ struct Session: ~Copyable {
     /// The deadline in the shard's heap that counts.
     var deadline = MonotonicTime.distantFuture
 
+    /// What its queue had no room for; what its connections did not take is added when they end.
     var droppedMessages: UInt64 = 0
     /// The queue dropped a message since it was last empty.
     var isFull = false

@@ -229,6 +229,11 @@ import Testing
         #expect(broker.events.count { if case .queueFull = $0 { true } else { false } } == 1)
         let again = broker.client("c", cleanStart: false, expiry: 100)
         #expect(again.received().map(\.payload) == ["1", "2", "3"])
+        again.drop()
+        let dropped = broker.events.compactMap { event in
+            if case .disconnected(_, Array("c".utf8), _, let count) = event { count } else { nil }
+        }
+        #expect(dropped == [0, 2], "the line that ends the next connection says how many")
     }
 
     @Test func `a queue has a limit by bytes`() {
