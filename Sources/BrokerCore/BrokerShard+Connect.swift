@@ -177,7 +177,6 @@ extension BrokerShard {
         writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
         if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
         writer.add(.topicAliasMaximum, uint16: 0)
-        writer.add(.subscriptionIdentifierAvailable, uint8: 0)
         writer.add(.sharedSubscriptionAvailable, uint8: 0)
         if let seconds = loweredKeepAlive(connect) {
             writer.add(.serverKeepAlive, uint16: seconds)

@@ -4,26 +4,28 @@ extension BrokerShard {
     /// QoS 0: straight into the output of a connected client, or not at all.
     @inline(__always)
     mutating func deliverAtMostOnce(
-        to s: UInt32, retain: Bool, _ source: Span<UInt8>, _ delivery: inout Delivery
+        to s: UInt32, _ options: DeliveryOptions, _ source: Span<UInt8>,
+        _ delivery: inout Delivery
     ) {
         let c = sessions[s].connection
         guard c != Session.noConnection else { return }
         if sessions[s].queuedAtMostOnce > 0 {
             // A retained message of QoS 0 waits in the queue, maybe of the same topic.
             let message = delivery.shared(in: source)
-            enqueue(
-                QueuedMessage(message: message, qos: .atMostOnce, retain: retain), s, delivery.now)
+            enqueue(QueuedMessage(message: message, options: options), s, delivery.now)
             return
         }
         let isVersion5 = connections[c].isVersion5
-        if let packet = delivery.packet, delivery.packetIsVersion5 == isVersion5 {
+        if let packet = delivery.packet, delivery.packetIsVersion5 == isVersion5,
+            !options.hasIdentifiers
+        {
             guard hasRoom(c, for: packet.count) else { return }
-            connections[c].output.append(retain ? 0x31 : 0x30)
+            connections[c].output.append(options.retain ? 0x31 : 0x30)
             connections[c].output.append(
                 source.extracting((packet.lowerBound + 1)..<packet.upperBound))
         } else {
             let head = PublishHead(
-                qos: .atMostOnce, retain: retain, isVersion5: isVersion5,
+                options: options, isVersion5: isVersion5,
                 remainingExpiry: delivery.remainingExpiry)
             guard hasRoom(c, for: head.packetSize(delivery.view)) else { return }
             head.encode(delivery.view, in: source, into: &connections[c].output)
@@ -59,16 +61,17 @@ extension BrokerShard {
 
     /// QoS 1 and 2: under a packet identifier while the client takes it, else into the session's queue.
     mutating func deliverReliably(
-        to s: UInt32, _ qos: QoS, retain: Bool, _ source: Span<UInt8>, _ delivery: inout Delivery
+        to s: UInt32, _ options: DeliveryOptions, _ source: Span<UInt8>,
+        _ delivery: inout Delivery
     ) {
         let c = sessions[s].connection
         guard c != Session.noConnection, sessions[s].queue.isEmpty, canSend(s, c) else {
             let message = delivery.shared(in: source)
-            enqueue(QueuedMessage(message: message, qos: qos, retain: retain), s, delivery.now)
+            enqueue(QueuedMessage(message: message, options: options), s, delivery.now)
             return
         }
         var head = PublishHead(
-            qos: qos, retain: retain, isVersion5: connections[c].isVersion5,
+            options: options, isVersion5: connections[c].isVersion5,
             remainingExpiry: delivery.remainingExpiry)
         guard head.packetSize(delivery.view) <= connections[c].maximumPacketSize else {
             counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
@@ -77,13 +80,12 @@ extension BrokerShard {
         }
         // A session that ends with its connection never sends it again, and needs no copy.
         let kept = sessions[s].isTransient ? nil : delivery.shared(in: source)
-        let entry = InFlightMessage(message: kept, qos: qos, retain: retain)
-        guard let packetID = sessions[s].window.append(entry, stage: Self.stage(qos)) else {
-            preconditionFailure("canSend looked for room")
-        }
+        let entry = InFlightMessage(message: kept, options: options)
+        guard let packetID = sessions[s].window.append(entry, stage: Self.stage(options.qos))
+        else { preconditionFailure("canSend looked for room") }
         if let kept, journal.isRecording {
             let id = SessionID(sessions.key(at: s))
-            journal.record(.queued(id, kept, qos: qos, retain: retain))
+            recordQueued(id, QueuedMessage(message: kept, options: options))
             journal.record(.sent(id, packetID: packetID))
             promise(c)
         }
@@ -111,7 +113,7 @@ extension BrokerShard {
     mutating func enqueue(
         _ entry: QueuedMessage, _ s: UInt32, _ now: MonotonicTime
     ) -> Bool {
-        let cost = entry.message.cost
+        let cost = entry.cost
         if !hasQueueRoom(s, cost) { dropExpired(s, now) }
         guard hasQueueRoom(s, cost) else {
             counters.droppedQueueFull += 1
@@ -124,12 +126,18 @@ extension BrokerShard {
         if entry.qos == .atMostOnce {
             sessions[s].queuedAtMostOnce += 1
         } else if journal.isRecording && !sessions[s].isTransient {
-            let id = SessionID(sessions.key(at: s))
-            journal.record(.queued(id, entry.message, qos: entry.qos, retain: entry.retain))
+            recordQueued(SessionID(sessions.key(at: s)), entry)
         }
         sessions[s].queue.append(entry)
         sessions[s].queuedBytes += cost
         return true
+    }
+
+    private mutating func recordQueued(_ session: SessionID, _ entry: QueuedMessage) {
+        journal.record(
+            .queued(
+                session, entry.message, qos: entry.qos, retain: entry.options.retain,
+                identifiers: entry.options.identifiers))
     }
 
     private func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
@@ -168,7 +176,7 @@ extension BrokerShard {
 
     private mutating func takeFirstQueued(_ s: UInt32) {
         guard let taken = sessions[s].queue.popFirst() else { return }
-        sessions[s].queuedBytes -= taken.message.cost
+        sessions[s].queuedBytes -= taken.cost
         if taken.qos == .atMostOnce { sessions[s].queuedAtMostOnce -= 1 }
     }
 
@@ -182,7 +190,7 @@ extension BrokerShard {
             return
         }
         var head = PublishHead(
-            qos: entry.qos, retain: entry.retain, isVersion5: connections[c].isVersion5,
+            options: entry.options, isVersion5: connections[c].isVersion5,
             remainingExpiry: message.remainingExpiry(at: now) ?? 0)
         let view = message.view
         guard head.packetSize(view) <= connections[c].maximumPacketSize else {
@@ -193,7 +201,7 @@ extension BrokerShard {
         }
         if entry.qos != .atMostOnce {
             let kept = sessions[s].isTransient ? nil : message
-            let inFlight = InFlightMessage(message: kept, qos: entry.qos, retain: entry.retain)
+            let inFlight = InFlightMessage(message: kept, options: entry.options)
             guard let packetID = sessions[s].window.append(inFlight, stage: Self.stage(entry.qos))
             else { preconditionFailure("canSend looked for room") }
             head.packetID = packetID
@@ -228,7 +236,7 @@ extension BrokerShard {
             guard let entry = sessions[s].window.payload(of: packetID), let message = entry.message
             else { preconditionFailure("a persistent session keeps what it has in flight") }
             let head = PublishHead(
-                qos: entry.qos, retain: entry.retain, duplicate: true, packetID: packetID,
+                options: entry.options, duplicate: true, packetID: packetID,
                 isVersion5: connections[c].isVersion5,
                 remainingExpiry: message.remainingExpiry(at: now) ?? 0)
             guard head.packetSize(message.view) <= connections[c].maximumPacketSize else {

@@ -35,7 +35,7 @@ extension BrokerShard {
         var atMostOnce = 0
         for index in 0..<sessions[s].queue.count {
             let entry = sessions[s].queue[index]
-            bytes += entry.message.cost
+            bytes += entry.cost
             if entry.qos == .atMostOnce { atMostOnce += 1 }
         }
         precondition(bytes == sessions[s].queuedBytes, "queued bytes are miscounted")

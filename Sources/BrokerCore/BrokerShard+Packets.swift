@@ -98,8 +98,7 @@ extension BrokerShard {
 
 /// A PUBLISH on its way out: what differs from client to client.
 struct PublishHead {
-    var qos: QoS
-    var retain: Bool
+    var options: DeliveryOptions
     var duplicate = false
     /// 0 at QoS 0.
     var packetID: UInt16 = 0
@@ -111,11 +110,18 @@ struct PublishHead {
     @inline(__always)
     func bodySize(_ view: MessageView) -> Int {
         var size = 2 + view.topic.count + view.payload.count
-        if qos != .atMostOnce { size += 2 }
+        if options.qos != .atMostOnce { size += 2 }
         if isVersion5 {
-            size += variableByteIntegerSize(view.properties.count) + view.properties.count
+            let count = propertiesSize(view)
+            size += variableByteIntegerSize(count) + count
         }
         return size
+    }
+
+    /// Bytes of the properties: the publisher's and ours.
+    @inline(__always)
+    private func propertiesSize(_ view: MessageView) -> Int {
+        view.properties.count + options.identifiersSize
     }
 
     @inline(__always)
@@ -129,15 +135,18 @@ struct PublishHead {
     @inline(__always)
     func encode(_ view: MessageView, in source: Span<UInt8>, into output: inout ByteBuffer) {
         let publish = Publish(
-            duplicate: duplicate, qos: qos, retain: retain, topic: .empty,
-            packetID: qos == .atMostOnce ? nil : packetID, payload: .empty)
-        publish.encodeHead(
-            topic: source.extracting(view.topic.range),
-            properties: source.extracting(view.properties.range),
-            payloadCount: view.payload.count,
-            version: isVersion5 ? .v5_0 : .v3_1_1, into: &output)
+            duplicate: duplicate, qos: options.qos, retain: options.retain, topic: .empty,
+            packetID: options.qos == .atMostOnce ? nil : packetID, payload: .empty)
+        publish.encodeStart(
+            topic: source.extracting(view.topic.range), propertiesCount: propertiesSize(view),
+            payloadCount: view.payload.count, version: isVersion5 ? .v5_0 : .v3_1_1,
+            into: &output)
+        if isVersion5 {
+            if options.hasIdentifiers { options.encodeIdentifiers(into: &output) }
+            output.append(source.extracting(view.properties.range))
+        }
         if isVersion5 && view.expiryOffset != 0 {
-            // The properties are the last thing appended.
+            // The publisher's properties are the last thing appended.
             let offset = output.count - view.properties.upperBound + view.expiryOffset
             output.patch(at: offset, bigEndian: UInt16(truncatingIfNeeded: remainingExpiry >> 16))
             output.patch(at: offset + 2, bigEndian: UInt16(truncatingIfNeeded: remainingExpiry))

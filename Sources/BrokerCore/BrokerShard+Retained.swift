@@ -1,9 +1,11 @@
 import MQTT
 
-/// A subscription's filter whose retained messages are to be sent, and the QoS that it was granted.
+/// A subscription's filter whose retained messages are to be sent, the QoS that it was granted, and its
+/// identifier, 0 for none.
 struct RetainedLookup {
     var filter: TopicFilter
     var qos: QoS
+    var identifier: UInt32
 }
 
 extension BrokerShard {
@@ -119,7 +121,8 @@ extension BrokerShard {
             let qos = min(lookup.qos, message.qos)
             if qos == .atMostOnce && !isConnected { continue }
             // [MQTT-3.3.1-8]: RETAIN is set on what a subscription brings.
-            let entry = QueuedMessage(message: message, qos: qos, retain: true)
+            let options = DeliveryOptions(qos: qos, retain: true, identifier: lookup.identifier)
+            let entry = QueuedMessage(message: message, options: options)
             guard enqueue(entry, s, now) else {
                 counters.droppedQueueFull += UInt64(found.count - index - 1)
                 break

@@ -1,13 +1,14 @@
 import MQTT
 
-/// How a subscription was made: the options byte of SUBSCRIBE, as the tree keeps it.
+/// How a subscription was made, as the tree keeps it: the lower four bits of SUBSCRIBE's options, and
+/// above them the subscription identifier, 0 for none.
 struct SubscriptionBits {
     var rawValue: UInt32
 
     init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    init(_ options: SubscriptionOptions, isBridge: Bool) {
-        rawValue = UInt32(options.qos.rawValue)
+    init(_ options: SubscriptionOptions, identifier: UInt32, isBridge: Bool) {
+        rawValue = UInt32(options.qos.rawValue) | identifier << 4
         // A bridge wants back neither its own messages nor the loss of their RETAIN flag.
         if options.noLocal || isBridge { rawValue |= 4 }
         if options.retainAsPublished || isBridge { rawValue |= 8 }
@@ -16,6 +17,7 @@ struct SubscriptionBits {
     @inline(__always) var qosBits: UInt8 { UInt8(truncatingIfNeeded: rawValue & 3) }
     @inline(__always) var noLocal: Bool { rawValue & 4 != 0 }
     @inline(__always) var retainAsPublished: Bool { rawValue & 8 != 0 }
+    @inline(__always) var identifier: UInt32 { rawValue >> 4 }
 }
 
 /// A message on its way to the sessions that asked for it: what it is, and what of it exists already.
@@ -100,14 +102,17 @@ extension BrokerShard {
             // [MQTT-3.8.3-3]
             if bits.noLocal && match.subscriber == publisher { continue }
             taken += 1
-            deliver(
-                to: match.subscriber, qosBits: bits.qosBits,
-                retain: bits.retainAsPublished && delivery.view.isRetained, source, &delivery)
+            let options = DeliveryOptions(
+                qos: Self.granted(bits.qosBits, delivery.view.qos),
+                retain: bits.retainAsPublished && delivery.view.isRetained,
+                identifier: bits.identifier)
+            deliver(to: match.subscriber, options, source, &delivery)
         }
         return taken
     }
 
-    /// Several filters of one session may match: it gets one copy, at the highest QoS. [MQTT-3.3.4-2]
+    /// Several filters of one session may match: it gets one copy, at the highest QoS, with the
+    /// identifiers of all of them. [MQTT-3.3.4-2], [MQTT-3.3.4-4]
     private mutating func deliverFolded(
         _ found: borrowing MatchBuffer, _ source: Span<UInt8>, _ delivery: inout Delivery,
         from publisher: UInt32
@@ -119,6 +124,7 @@ extension BrokerShard {
             var isWanted = false
             var qosBits: UInt8 = 0
             var retainAsPublished = false
+            var options = DeliveryOptions(qos: .atMostOnce, retain: false)
             while index < found.matches.count && found.matches[index].subscriber == subscriber {
                 let bits = SubscriptionBits(rawValue: found.matches[index].options)
                 index += 1
@@ -126,26 +132,32 @@ extension BrokerShard {
                 isWanted = true
                 qosBits = max(qosBits, bits.qosBits)
                 retainAsPublished = retainAsPublished || bits.retainAsPublished
+                if bits.identifier != 0 { options.add(identifier: bits.identifier) }
             }
             guard isWanted else { continue }
             taken += 1
-            deliver(
-                to: subscriber, qosBits: qosBits,
-                retain: retainAsPublished && delivery.view.isRetained, source, &delivery)
+            options.qos = Self.granted(qosBits, delivery.view.qos)
+            options.retain = retainAsPublished && delivery.view.isRetained
+            deliver(to: subscriber, options, source, &delivery)
         }
         return taken
     }
 
     @inline(__always)
     private mutating func deliver(
-        to s: UInt32, qosBits: UInt8, retain: Bool, _ source: Span<UInt8>,
+        to s: UInt32, _ options: DeliveryOptions, _ source: Span<UInt8>,
         _ delivery: inout Delivery
     ) {
-        let qos = QoS(rawValue: min(delivery.view.qos.rawValue, qosBits)) ?? .atMostOnce
-        if qos == .atMostOnce {
-            deliverAtMostOnce(to: s, retain: retain, source, &delivery)
+        if options.qos == .atMostOnce {
+            deliverAtMostOnce(to: s, options, source, &delivery)
         } else {
-            deliverReliably(to: s, qos, retain: retain, source, &delivery)
+            deliverReliably(to: s, options, source, &delivery)
         }
+    }
+
+    /// The QoS of a copy: the lower one of what was published and what was granted. [MQTT-3.8.4-8]
+    @inline(__always)
+    private static func granted(_ qosBits: UInt8, _ published: QoS) -> QoS {
+        QoS(rawValue: min(published.rawValue, qosBits)) ?? .atMostOnce
     }
 }

@@ -12,13 +12,14 @@ extension BrokerShard {
         codes.reserveCapacity(subscribe.filterCount)
         var wanted: [RetainedLookup] = []
         var detail = ""
-        let hasIdentifier = subscribe.properties.contains(.subscriptionIdentifier)
+        let identifier =
+            subscribe.properties.variableByteInteger(.subscriptionIdentifier, in: source) ?? 0
         var requests = subscribe.makeIterator()
         while let request = requests.next(in: source) {
             // A packet that repeats its filters asks for no more look-ups than one that does not.
             let result =
                 codes.count < configuration.limits.subscriptions
-                ? take(request, source, hasIdentifier: hasIdentifier, c) : Self.tooMany
+                ? take(request, source, identifier: identifier, c) : Self.tooMany
             codes.append(code(result.reason, c))
             if result.reason.isError {
                 detail = result.detail
@@ -27,7 +28,9 @@ extension BrokerShard {
                         ConnectionID(connections.key(at: c)), clientID: clientID(c),
                         result.reason))
             } else if let filter = result.sendsRetained {
-                wanted.append(RetainedLookup(filter: filter, qos: request.options.qos))
+                wanted.append(
+                    RetainedLookup(
+                        filter: filter, qos: request.options.qos, identifier: identifier))
             }
         }
         sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail)
@@ -47,14 +50,9 @@ extension BrokerShard {
     }
 
     private mutating func take(
-        _ request: SubscriptionRequest, _ source: Span<UInt8>, hasIdentifier: Bool, _ c: UInt32
+        _ request: SubscriptionRequest, _ source: Span<UInt8>, identifier: UInt32, _ c: UInt32
     ) -> SubscriptionResult {
         let isVersion5 = connections[c].isVersion5
-        if hasIdentifier {
-            return SubscriptionResult(
-                reason: .subscriptionIdentifiersNotSupported,
-                detail: "subscription identifiers are not supported")
-        }
         let filter: TopicFilter
         do throws(TopicError) {
             filter = try TopicFilter(
@@ -69,15 +67,16 @@ extension BrokerShard {
                 reason: .sharedSubscriptionsNotSupported,
                 detail: "shared subscriptions are not supported")
         }
-        return subscribe(filter, request.options, c)
+        return subscribe(filter, request.options, identifier, c)
     }
 
     private mutating func subscribe(
-        _ filter: TopicFilter, _ options: SubscriptionOptions, _ c: UInt32
+        _ filter: TopicFilter, _ options: SubscriptionOptions, _ identifier: UInt32, _ c: UInt32
     ) -> SubscriptionResult {
         let s = connections[c].session
         let isKnown = subscriptions.options(filter, subscriber: s) != nil
-        let bits = SubscriptionBits(options, isBridge: connections[c].isBridge)
+        let bits = SubscriptionBits(
+            options, identifier: identifier, isBridge: connections[c].isBridge)
         guard
             isKnown
                 || subscriptions.filterCount(of: s) < configuration.limits.subscriptions,
@@ -87,7 +86,9 @@ extension BrokerShard {
         }
         if !sessions[s].isTransient {
             let id = SessionID(sessions.key(at: s))
-            journal.record(.subscribed(id, filter: filter.bytes, options: options))
+            journal.record(
+                .subscribed(
+                    id, filter: filter.bytes, options: options, identifier: identifier))
         }
         // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
         let sends =

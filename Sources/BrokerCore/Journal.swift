@@ -16,12 +16,15 @@ public enum Change: Sendable {
     case sessionStarted(SessionID, clientID: [UInt8], expirySeconds: UInt32)
     case sessionExpiryChanged(SessionID, expirySeconds: UInt32)
     case sessionEnded(SessionID)
-    case subscribed(SessionID, filter: [UInt8], options: SubscriptionOptions)
+    /// `identifier` is the subscription identifier, 0 for none.
+    case subscribed(
+        SessionID, filter: [UInt8], options: SubscriptionOptions, identifier: UInt32)
     case unsubscribed(SessionID, filter: [UInt8])
     case retained(Message)
     case retainedRemoved(topic: [UInt8])
-    /// A message waits in the session's queue, behind those queued before.
-    case queued(SessionID, Message, qos: QoS, retain: Bool)
+    /// A message waits in the session's queue, behind those queued before; `identifiers` are those of
+    /// the subscriptions that brought it.
+    case queued(SessionID, Message, qos: QoS, retain: Bool, identifiers: [UInt32])
     /// The first message of the queue left it, and is in flight under a packet identifier.
     case sent(SessionID, packetID: UInt16)
     /// The first message of the queue left it without being sent: expired, or too large for the client.

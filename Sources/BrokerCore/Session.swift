@@ -4,15 +4,18 @@ import MQTT
 struct InFlightMessage {
     /// `nil` in a session that ends with its connection: there it is never sent again.
     var message: Message?
-    var qos: QoS
-    var retain: Bool
+    var options: DeliveryOptions
 }
 
 /// A message that waits until the client takes it.
 struct QueuedMessage {
     var message: Message
-    var qos: QoS
-    var retain: Bool
+    var options: DeliveryOptions
+
+    var qos: QoS { options.qos }
+
+    /// What it costs its queue, in bytes.
+    var cost: Int { message.cost + options.extraBytes }
 }
 
 /// What is kept for a client identifier, connected or not. [MQTT-4.1.0-1]

@@ -16,7 +16,6 @@ import Testing
         let client = try #require(TestBroker().open())
         let answer = try #require(client.connect("a").received().first)
         #expect(answer.uint16(.topicAliasMaximum) == 0)
-        #expect(answer.uint8(.subscriptionIdentifierAvailable) == 0)
         #expect(answer.uint8(.sharedSubscriptionAvailable) == 0)
         #expect(answer.uint16(.receiveMaximum) == 1_000)
         #expect(answer.uint32(.maximumPacketSize) == 1_048_576)

@@ -162,7 +162,7 @@ import Testing
         broker.commit()
         let names = broker.turns.flatMap(\.changes).map { change in
             switch change {
-            case .subscribed(_, let filter, _):
+            case .subscribed(_, let filter, _, _):
                 "subscribed " + String(decoding: filter, as: UTF8.self)
             case .retained(let message):
                 "retained " + String(decoding: message.topic, as: UTF8.self)

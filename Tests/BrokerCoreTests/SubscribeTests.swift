@@ -23,15 +23,6 @@ import Testing
         #expect(client.conversation() == ["suback id1 [128, 0]"])
     }
 
-    @Test func `subscription identifiers are refused`() throws {
-        let client = TestBroker().client("a")
-        client.subscribe([("a", options(.atMostOnce))], identifier: 5)
-        let answer = try #require(client.received().first)
-        #expect(answer.codes == [0xA1])
-        #expect(answer.string(.reasonString) == "subscription identifiers are not supported")
-        #expect(!client.isClosed)
-    }
-
     @Test func `shared subscriptions are refused to 5 and ordinary before`() {
         let broker = TestBroker()
         let new = broker.client("n")

@@ -172,6 +172,19 @@ struct Received: CustomStringConvertible {
         return found
     }
 
+    var subscriptionIdentifiers: [UInt32] {
+        var found: [UInt32] = []
+        var iterator = properties.makeIterator()
+        while let property = iterator.next(in: bytes.span) {
+            if property.identifier == .subscriptionIdentifier,
+                case .integer(let value) = property.value
+            {
+                found.append(value)
+            }
+        }
+        return found
+    }
+
     var properties: Properties {
         switch packet {
         case .connAck(let packet): packet.properties

@@ -202,14 +202,23 @@ def test_what_is_not_offered_is_announced_and_refused(fleet_broker, connect):
     client = connect(broker.port, "five", version="5")
     announced = client.connection[2]
     assert announced.SharedSubscriptionAvailable == 0
-    assert announced.SubscriptionIdentifierAvailable == 0
     assert getattr(announced, "TopicAliasMaximum", 0) == 0
     assert client.subscribe("$share/group/a", qos=1)[0].value == 0x9E
-    # [MQTT-3.2.2-12]: a subscription identifier ends the connection or the request with 0xA1.
-    client.client.subscribe("a", properties=properties("SUBSCRIBE", SubscriptionIdentifier=1))
-    client.wait(lambda: client.disconnection or len(client.granted) > 1, "a refusal")
-    assert client.disconnection[0].value == 0xA1 if client.disconnection \
-        else client.granted[-1][1][0].value == 0xA1
+
+
+def test_subscription_identifiers(fleet_broker, connect):
+    broker = fleet_broker()
+    client = connect(broker.port, "five", version="5")
+    publisher = connect(broker.port, "publisher", version="3.1.1")
+    for filter, identifier in (("t/#", 1), ("t/+", 268_435_455), ("other", 3)):
+        client.subscribe(filter, properties=properties(
+            "SUBSCRIBE", SubscriptionIdentifier=identifier), qos=1)
+    publisher.publish("t/a", b"both", 1)
+    publisher.publish("t/a/b", b"one", 1)
+    publisher.publish("t/a", b"at most once", 0)
+    client.received(3)
+    found = [sorted(m.properties.SubscriptionIdentifier) for m in client.messages]
+    assert found == [[1, 268_435_455], [1], [1, 268_435_455]]
 
 
 def test_share_is_an_ordinary_level_in_3_1_1(fleet_broker, connect):

@@ -74,11 +74,23 @@ public struct Publish: Hashable, Sendable {
         topic: Span<UInt8>, properties: Span<UInt8>, payloadCount: Int,
         version: ProtocolVersion, into buffer: inout ByteBuffer
     ) {
+        encodeStart(
+            topic: topic, propertiesCount: properties.count, payloadCount: payloadCount,
+            version: version, into: &buffer)
+        if version == .v5_0 { buffer.append(properties) }
+    }
+
+    /// Appends everything before the properties, with their length; in 5.0 `propertiesCount` bytes of
+    /// them must follow, and then `payloadCount` bytes.
+    public func encodeStart(
+        topic: Span<UInt8>, propertiesCount: Int, payloadCount: Int,
+        version: ProtocolVersion, into buffer: inout ByteBuffer
+    ) {
         precondition(topic.count <= WireLimits.longestString, "a topic too long to encode")
         var length = 2 + topic.count + payloadCount
         if packetID != nil { length += 2 }
         if version == .v5_0 {
-            length += VariableByteInteger.encodedSize(of: properties.count) + properties.count
+            length += VariableByteInteger.encodedSize(of: propertiesCount) + propertiesCount
         }
         var flags = qos.rawValue << 1
         if duplicate { flags |= 0b1000 }
@@ -88,10 +100,7 @@ public struct Publish: Hashable, Sendable {
         buffer.append(bigEndian: UInt16(topic.count))
         buffer.append(topic)
         if let packetID { buffer.append(bigEndian: packetID) }
-        if version == .v5_0 {
-            buffer.append(variableByteInteger: properties.count)
-            buffer.append(properties)
-        }
+        if version == .v5_0 { buffer.append(variableByteInteger: propertiesCount) }
     }
 }
 
