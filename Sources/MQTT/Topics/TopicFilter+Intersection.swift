@@ -23,6 +23,25 @@ extension TopicFilter {
             && !(shared == 1 && longer[0].isEmpty)
     }
 
+    /// Whether every topic name that `other` asks for is asked for by this filter too. Share names play
+    /// no part in it.
+    ///
+    /// It errs on the side of no: that "+/#" asks for all that "#" does is not seen.
+    public func covers(_ other: TopicFilter) -> Bool {
+        let outer = levels
+        let inner = other.levels
+        // [MQTT-4.7.2-1]
+        if outer[0].isWildcard, inner[0].first == TopicSyntax.dollar { return false }
+        for index in outer.indices {
+            // Also behind the last level of `other`: "sport/#" asks for "sport".
+            if outer[index].isMultiLevel { return true }
+            guard index < inner.count, !inner[index].isMultiLevel else { return false }
+            if outer[index].isWildcard { continue }
+            guard outer[index].elementsEqual(inner[index]) else { return false }
+        }
+        return outer.count == inner.count
+    }
+
     private var levels: [ArraySlice<UInt8>] {
         bytes[matchStart...].split(
             separator: TopicSyntax.separator, omittingEmptySubsequences: false)

@@ -32,6 +32,27 @@ struct TopicFilterIntersectionTests {
         }
     }
 
+    @Test("covers no filter that asks for more, and each one that it says with other words alone")
+    func coverage() throws {
+        let filters = try texts(["a", "", "+", "$s"], ends: ["#"], depth: 3)
+            .map { try TopicFilter($0) }
+        let topics = try texts(["a", "", "$s", "z"], depth: 4)
+            .map { try TopicName(validating: Array($0.utf8).span) }
+        let matches = filters.map { filter in topics.map { filter.matches($0) } }
+        for (i, outer) in filters.enumerated() {
+            for (j, inner) in filters.enumerated() {
+                let expected = !zip(matches[i], matches[j]).contains { !$0 && $1 }
+                if outer.covers(inner) {
+                    #expect(expected, "\(outer) and \(inner)")
+                } else if expected {
+                    // `#` where a `+` stands; or `/#`, whose parent is no topic.
+                    let isKnown = inner.bytes.contains(UInt8(ascii: "#"))
+                    #expect(isKnown, "\(outer) and \(inner)")
+                }
+            }
+        }
+    }
+
     @Test("looks behind the name of a shared subscription")
     func shared() throws {
         let shared = try TopicFilter("$share/group/a/#")
