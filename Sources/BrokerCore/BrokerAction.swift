@@ -61,6 +61,10 @@ public enum BrokerEvent: Sendable {
     case retainedFull
     case subscriptionRefused(ConnectionID, clientID: [UInt8], ReasonCode)
     case publishRefused(ConnectionID, clientID: [UInt8], ReasonCode)
+    /// A will was not published: its client had lost the right to.
+    case willRefused(clientID: [UInt8])
+    /// New rules ended so many subscriptions of a session.
+    case rightsRevoked(clientID: [UInt8], subscriptions: Int)
 }
 
 /// Who connected, and how.
@@ -88,6 +92,8 @@ public enum DisconnectCause: Sendable, Equatable {
     case keepAliveTimeout
     case takenOver
     case shuttingDown
+    /// The user is gone, or has another password.
+    case userChanged(ReasonCode)
     /// Refused or thrown out for what it sent.
     case fault(ReasonCode, clause: String, detail: String)
 
@@ -106,6 +112,8 @@ extension DisconnectCause: CustomStringConvertible {
         case .keepAliveTimeout: "nothing received for one and a half times the keep-alive"
         case .takenOver: "session taken over by another connection"
         case .shuttingDown: "server is shutting down"
+        case .userChanged(.notAuthorized): "the user was removed"
+        case .userChanged: "the user's password was changed"
         case .fault(let code, let clause, let detail): "\(detail) (\(code.name), \(clause))"
         }
     }

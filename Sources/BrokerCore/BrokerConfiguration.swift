@@ -46,7 +46,7 @@ public struct BrokerLimits: Sendable, Equatable {
     public init() {}
 }
 
-/// How a shard behaves; fixed at its start.
+/// How a shard behaves. What it says of durability is fixed at the shard's start.
 public struct BrokerConfiguration: Sendable, Equatable {
     public var limits = BrokerLimits()
     /// The longest session expiry that a client gets; asked for more, 5.0 clients are told this.
@@ -59,6 +59,8 @@ public struct BrokerConfiguration: Sendable, Equatable {
     public var maximumKeepAliveSeconds: UInt16?
     /// Whether `$share/...` means a shared subscription in 3.1 and 3.1.1 too (and is refused).
     public var sharedSubscriptionsBefore5 = false
+    /// Who may publish and read what.
+    public var access = AccessPolicy.open
     /// When a promise may leave: at once, or after `committed(_:)`.
     public var durability = Durability.memory
 
@@ -80,9 +82,19 @@ public struct AccessRules: Sendable, Equatable {
     /// CONNECT with a user name must prove its password (`BrokerAction.authenticate`). When false, any
     /// name is taken as it is.
     public var checksPasswords: Bool
+    /// The user is whoever the transport has proven (`BrokerShard.identified`): a certificate or a key
+    /// instead of a password.
+    public var takesIdentity: Bool
+    /// The listener's address as the configuration writes it, which roles may ask for.
+    public var listener: String
 
-    public init(allowsAnonymous: Bool, checksPasswords: Bool) {
+    public init(
+        allowsAnonymous: Bool, checksPasswords: Bool, takesIdentity: Bool = false,
+        listener: String = ""
+    ) {
         self.allowsAnonymous = allowsAnonymous
         self.checksPasswords = checksPasswords
+        self.takesIdentity = takesIdentity
+        self.listener = listener
     }
 }

@@ -28,6 +28,10 @@ public struct BrokerCounters: Sendable, Equatable {
     public var droppedSessionEnded: UInt64 = 0
     /// Retained messages that were routed but not kept, for lack of room.
     public var droppedRetainedFull: UInt64 = 0
+    /// Messages that waited for a session when it lost the right to read them.
+    public var droppedNotAllowed: UInt64 = 0
+    /// Wills whose publisher had lost the right to publish them.
+    public var willsRefused: UInt64 = 0
     /// PUBLISH packets to topics that clients may not write, refused or (before 5.0) dropped.
     public var publishesRefused: UInt64 = 0
     /// QoS 2 PUBLISH packets that repeated one already taken.

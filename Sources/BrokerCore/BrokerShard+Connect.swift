@@ -24,9 +24,12 @@ extension BrokerShard {
         let (clientID, isAssigned) = clientIdentifier(connect, source, c)
         let owner =
             connections[c].phase == .authenticated
-            ? connect.username.map { [UInt8](copying: source.extracting($0.range)) } : nil
+            ? connect.username.map { [UInt8](copying: source.extracting($0.range)) }
+            : connections[c].identity
+        let rights = resolveRights(
+            Principal(user: owner, clientID: clientID, listener: connections[c].rules.listener))
         let will = Self.takenWill(connect, source)
-        if let will, let fault = check(will, source) {
+        if let will, let fault = check(will, source, rights) {
             return refuse(c, fault.reason, fault.clause, fault.detail, now)
         }
         let known = sessionsByClientID[clientID]
@@ -53,6 +56,7 @@ extension BrokerShard {
         connections[c].phase = .connected
         connections[c].session = session
         sessions[session].connection = c
+        adopt(rights, session, c)
         awaitLookups(session, c)
         adopt(connect, source, c, now)
         if let will { keep(will, source, session, now) }
@@ -77,6 +81,7 @@ extension BrokerShard {
         _ connect: Connect, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
     ) -> Bool {
         let rules = connections[c].rules
+        if rules.takesIdentity { return admitIdentity(connect, source, c, now) }
         guard let username = connect.username else {
             if rules.allowsAnonymous { return true }
             refuse(c, .notAuthorized, "MQTT-3.1.4-2", "a user name is needed", now)

@@ -189,6 +189,11 @@ extension BrokerShard {
             recordDropped(entry, s)
             return
         }
+        guard mayStillRead(s, message) else {
+            dropNotAllowed(s)
+            recordDropped(entry, s)
+            return
+        }
         var head = PublishHead(
             options: entry.options, isVersion5: connections[c].isVersion5,
             remainingExpiry: message.remainingExpiry(at: now) ?? 0)
@@ -239,10 +244,16 @@ extension BrokerShard {
                 options: entry.options, duplicate: true, packetID: packetID,
                 isVersion5: connections[c].isVersion5,
                 remainingExpiry: message.remainingExpiry(at: now) ?? 0)
-            guard head.packetSize(message.view) <= connections[c].maximumPacketSize else {
+            let isAllowed = mayStillRead(s, message)
+            guard isAllowed, head.packetSize(message.view) <= connections[c].maximumPacketSize
+            else {
                 // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
-                counters.droppedTooLarge += 1
-                connections[c].droppedMessages += 1
+                if isAllowed {
+                    counters.droppedTooLarge += 1
+                    connections[c].droppedMessages += 1
+                } else {
+                    dropNotAllowed(s)
+                }
                 _ = sessions[s].window.complete(packetID)
                 let id = SessionID(sessions.key(at: s))
                 return journal.record(.completed(id, packetID: packetID))

@@ -21,6 +21,9 @@ extension BrokerShard {
             return refuse(
                 publish, .notAuthorized, "4.7.2", "the topic belongs to the server", c, now)
         }
+        if connections[c].isRestricted, !mayPublish(topic, c) {
+            return refuse(publish, .notAuthorized, "access", "the topic is not allowed", c, now)
+        }
         var delivery = Delivery(
             view: MessageView(
                 topic: publish.topic, properties: publish.properties.region,
@@ -29,6 +32,7 @@ extension BrokerShard {
         if publish.properties.contains(.messageExpiryInterval) {
             noteExpiry(publish.properties, source, &delivery)
         }
+        if publish.retain { delivery.publisher = rights(of: connections[c].session) }
         switch publish.qos {
         case .atMostOnce:
             delivery.packet = packet

@@ -116,6 +116,7 @@ extension BrokerShard {
             return true
         }
         for message in expired { forgetExpired(message) }
+        found = permitted(found, to: s)
         let isConnected = sessions[s].connection != Session.noConnection
         for (index, message) in found.enumerated() {
             let qos = min(lookup.qos, message.qos)

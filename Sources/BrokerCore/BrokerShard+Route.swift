@@ -28,6 +28,8 @@ struct Delivery {
     var packetIsVersion5 = false
     /// The counted object, once something needs it.
     var message: Message?
+    /// Who publishes it, where it is to be retained.
+    var publisher: Rights?
     /// What remains of the expiry interval now.
     var remainingExpiry: UInt32
     var now: MonotonicTime
@@ -36,7 +38,7 @@ struct Delivery {
     @inline(__always)
     mutating func shared(in source: Span<UInt8>) -> Message {
         if let message { return message }
-        let made = Message(view, in: source, at: now)
+        let made = Message(view, in: source, at: now, publisher: publisher)
         message = made
         return made
     }
@@ -148,6 +150,11 @@ extension BrokerShard {
         to s: UInt32, _ options: DeliveryOptions, _ source: Span<UInt8>,
         _ delivery: inout Delivery
     ) {
+        if sessions[s].checksDeliveries,
+            !mayRead(s, source.extracting(delivery.view.topic.range))
+        {
+            return
+        }
         if options.qos == .atMostOnce {
             deliverAtMostOnce(to: s, options, source, &delivery)
         } else {

@@ -74,6 +74,10 @@ extension BrokerShard {
         _ filter: TopicFilter, _ options: SubscriptionOptions, _ identifier: UInt32, _ c: UInt32
     ) -> SubscriptionResult {
         let s = connections[c].session
+        guard maySubscribe(filter, s) else {
+            return SubscriptionResult(
+                reason: .notAuthorized, detail: "the filter asks for what is not allowed")
+        }
         let isKnown = subscriptions.options(filter, subscriber: s) != nil
         let bits = SubscriptionBits(
             options, identifier: identifier, isBridge: connections[c].isBridge)

@@ -15,8 +15,8 @@ extension BrokerShard {
         return connect.isBridge && isServers ? nil : will
     }
 
-    /// Why a will cannot be published; `nil` when it can.
-    func check(_ will: Will, _ source: Span<UInt8>) -> WillFault? {
+    /// Why a will cannot be published by a client with these rights; `nil` when it can.
+    func check(_ will: Will, _ source: Span<UInt8>, _ rights: Rights?) -> WillFault? {
         let topic = source.extracting(will.topic.range)
         if let fault = Self.topicFault(topic, configuration.limits.topics) {
             return WillFault(
@@ -27,13 +27,18 @@ extension BrokerShard {
                 reason: .notAuthorized, clause: "4.7.2",
                 detail: "the will's topic belongs to the server")
         }
+        if let rights, !rights.mayPublish(topic) {
+            return WillFault(
+                reason: .notAuthorized, clause: "access", detail: "the will's topic is not allowed")
+        }
         return nil
     }
 
     /// Keeps the will of a connection that has begun. [MQTT-3.1.2-7]
     mutating func keep(_ will: Will, _ source: Span<UInt8>, _ s: UInt32, _ now: MonotonicTime) {
         let (arena, view) = Self.withoutDelay(will, source)
-        sessions[s].will = Message(view, in: arena.span, at: now)
+        sessions[s].will = Message(
+            view, in: arena.span, at: now, publisher: view.isRetained ? rights(of: s) : nil)
         sessions[s].willDelaySeconds =
             will.properties.uint32(.willDelayInterval, in: source) ?? 0
     }
@@ -69,9 +74,15 @@ extension BrokerShard {
     mutating func publishWill(_ s: UInt32, _ now: MonotonicTime) {
         sessions[s].willDue = .distantFuture
         guard let will = sessions[s].will.take() else { return }
+        let body = will.body
+        let view = will.view
+        guard rights(of: s).mayPublish(body.span.extracting(view.topic.range)) else {
+            counters.willsRefused += 1
+            return log(.willRefused(clientID: sessions[s].clientID))
+        }
         counters.willsPublished += 1
         // Its age counts from now, not from CONNECT.
-        let body = will.body
-        route(Message(will.view, in: body.span, at: now), from: s, now)
+        let publisher = view.isRetained ? rights(of: s) : nil
+        route(Message(view, in: body.span, at: now, publisher: publisher), from: s, now)
     }
 }

@@ -7,7 +7,7 @@ import MQTT
 /// values cross (`ShardValue`). After each turn of the event loop the shell takes what it left:
 /// `endTurn`, `nextAction`, `nextDirty` and `flush`.
 public struct BrokerShard: ~Copyable {
-    public let configuration: BrokerConfiguration
+    public internal(set) var configuration: BrokerConfiguration
     /// Which shard this is, and of how many.
     public let position: ShardPosition
     public internal(set) var counters = BrokerCounters()
@@ -29,7 +29,7 @@ public struct BrokerShard: ~Copyable {
     var connectingBytes = 0
     /// When expired retained messages are looked for next.
     var nextSweep = MonotonicTime.distantFuture
-    let wireLimits: WireLimits
+    var wireLimits: WireLimits
 
     private var actions = RingQueue<BrokerAction>()
     private var dirty = RingQueue<UInt32>()
@@ -57,9 +57,7 @@ public struct BrokerShard: ~Copyable {
         journal = Journal(durability: configuration.durability)
         subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
         retained = RetainedTree(seed: seed)
-        wireLimits = WireLimits(
-            maximumPacketSize: configuration.limits.packetBytes,
-            maximumProperties: configuration.limits.userProperties)
+        wireLimits = Self.wireLimits(configuration.limits)
     }
 
     public var connectionCount: Int { connections.count }

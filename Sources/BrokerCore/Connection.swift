@@ -25,6 +25,8 @@ struct Connection: ~Copyable {
     static let noSession = UInt32.max
 
     let rules: AccessRules
+    /// The user whom the transport has proven.
+    var identity: [UInt8]?
     /// Random bits from the shell, for an assigned client identifier.
     let nonce: UInt64
     var phase = Phase.awaitingConnect
@@ -32,6 +34,8 @@ struct Connection: ~Copyable {
     /// Reason strings and user properties may be sent with anything. [MQTT-3.1.2-29]
     var wantsProblemInformation = true
     var isBridge = false
+    /// There are rules: what its client publishes is looked at.
+    var isRestricted = false
     var isDirty = false
     var isReadingPaused = false
     /// A full output dropped a message since it was last empty.
@@ -60,6 +64,8 @@ struct Connection: ~Copyable {
     var sentBytes: UInt64 = 0
     var gates: [Gate] = []
     var droppedMessages: UInt64 = 0
+    /// The topic that the client published to last, and may; empty for none.
+    var allowedTopic: [UInt8] = []
 
     init(rules: AccessRules, nonce: UInt64, limits: WireLimits, now: MonotonicTime) {
         decoder = PacketDecoder(receiver: .server, limits: limits, awaitsConnect: true)

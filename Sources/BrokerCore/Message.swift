@@ -19,8 +19,14 @@ public final class Message: Sendable {
     let qos: QoS
     /// Whether it was published as retained.
     let isRetained: Bool
+    /// Who published it, where it may be kept: a retained message is given out only as long as its
+    /// publisher may publish it. `nil` for the server's own.
+    let publisher: Rights?
 
-    init(_ view: MessageView, in source: Span<UInt8>, at time: MonotonicTime) {
+    init(
+        _ view: MessageView, in source: Span<UInt8>, at time: MonotonicTime,
+        publisher: Rights? = nil
+    ) {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(view.topic.count + view.properties.count + view.payload.count + 6)
         bytes.append(UInt8(truncatingIfNeeded: view.topic.count >> 8))
@@ -40,6 +46,7 @@ public final class Message: Sendable {
         receivedAt = time
         qos = view.qos
         isRetained = view.isRetained
+        self.publisher = publisher
     }
 
     /// A copy of the topic's bytes.

@@ -33,6 +33,14 @@ struct Session: ~Copyable {
     let clientID: [UInt8]
     /// The user whose password opened it; nobody else takes it over.
     let owner: [UInt8]?
+    /// The listener that its client came through last, as rules know it.
+    var listener = ""
+    /// What its client may do, resolved at CONNECT and when rules change; `nil` where nothing is
+    /// forbidden and nobody has asked.
+    var rights: Rights?
+    /// Some of what its subscriptions ask for, or of what waits for it, may be forbidden: each message
+    /// is looked at.
+    var checksDeliveries = false
     var connection = Session.noConnection
     /// Seconds that it outlives its connection.
     var expirySeconds: UInt32

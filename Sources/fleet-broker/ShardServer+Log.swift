@@ -41,6 +41,14 @@ extension ShardServer {
             log.warning(
                 "subscription refused",
                 ["client": Self.text(clientID), "address": peer(id), "reason": reason.name])
+        case .willRefused(let clientID):
+            log.warning(
+                "will refused: its topic is not allowed any more",
+                ["client": Self.text(clientID)])
+        case .rightsRevoked(let clientID, let count):
+            log.notice(
+                "subscriptions ended by new rules",
+                ["client": Self.text(clientID), "subscriptions": count])
         case .publishRefused(let id, let clientID, let reason):
             log.warning(
                 "publish refused",

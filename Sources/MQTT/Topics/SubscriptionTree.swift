@@ -68,7 +68,8 @@ public struct SubscriptionTree: Sendable {
         var wildcardFilters: UInt32 = 0
     }
 
-    public let limits: TopicLimits
+    /// What later insertions are held to; what the tree holds already stays.
+    public var limits: TopicLimits
     let hash: TopicHash
     var levels: LevelTable
     var nodes = [Node(parent: none, level: none)]
