@@ -78,3 +78,18 @@ final class BrokerServer {
         shard.stop(done)
     }
 }
+
+// MARK: - Asking the shards
+
+extension BrokerServer {
+    /// Runs `work` with every shard, each on its own loop, then `finish` on this loop with what each
+    /// answered, in the order of the shards.
+    ///
+    /// With one shard that is at once, before this call returns.
+    func onEveryShard<Answer: Sendable>(
+        _ work: @escaping @Sendable (ShardServer) -> Answer,
+        then finish: @escaping ([Answer]) -> Void
+    ) {
+        finish([work(shard)])
+    }
+}
