@@ -56,14 +56,11 @@ extension BrokerShard {
         _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode = .success
     ) {
         promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
-        let flags: UInt8 = kind == .pubRel ? 2 : 0
-        connections[c].output.append(kind.rawValue << 4 | flags)
+        let first = UInt32(kind.rawValue) << 28 | (kind == .pubRel ? 0x0200_0000 : 0)
         if reason == .success || !connections[c].isVersion5 {
-            connections[c].output.append(2)
-            connections[c].output.append(bigEndian: packetID)
+            connections[c].output.append(bigEndian: first | 0x0002_0000 | UInt32(packetID))
         } else {
-            connections[c].output.append(3)
-            connections[c].output.append(bigEndian: packetID)
+            connections[c].output.append(bigEndian: first | 0x0003_0000 | UInt32(packetID))
             connections[c].output.append(reason.rawValue)
         }
         markDirty(c)

@@ -6,7 +6,7 @@
 /// unacknowledged for ever cannot make the window grow past it, `append` returns `nil` instead.
 ///
 /// The window is part of the session state [MQTT-4.1.0-1]: it outlives connections, and
-/// `beginResend` starts over on a new one.
+/// `beginResend` starts over on a new one. Inlinable like `RingQueue`, and for the same reason.
 public struct InFlightWindow<Payload> {
     /// What an entry waits for.
     public enum Stage: UInt8, Sendable {
@@ -25,27 +25,45 @@ public struct InFlightWindow<Payload> {
         case release(UInt16)
     }
 
-    fileprivate struct Entry {
-        var stage: Stage
-        var isSent: Bool
-        var releaseOrder: UInt64
-        var payload: Payload
+    /// One identifier's place. `payload` is `nil` once it is completed: a gap.
+    @usableFromInline
+    struct Slot {
+        @usableFromInline var payload: Payload?
+        @usableFromInline var stage: Stage
+        @usableFromInline var isSent: Bool
+        @usableFromInline var releaseOrder: UInt64
+
+        @inlinable
+        init(_ payload: Payload?, _ stage: Stage) {
+            self.payload = payload
+            self.stage = stage
+            isSent = true
+            releaseOrder = 0
+        }
     }
 
-    private var entries = RingQueue<Entry?>()
-    private var firstID: UInt16
-    private var allocator: PacketIDAllocator
-    private let maximumSpan: Int
+    /// A ring: the place of `firstID` is at `head`, the others behind it. Its size is a power of two.
+    @usableFromInline var slots: [Slot] = []
+    @usableFromInline var head = 0
+    /// Entries and gaps.
+    @usableFromInline var span = 0
+    @usableFromInline var openCount = 0
+    @usableFromInline var outstandingCount = 0
+    @usableFromInline var firstID: UInt16
+    @usableFromInline var allocator: PacketIDAllocator
+    @usableFromInline let maximumSpan: Int
     private var releases: UInt64 = 0
-    private var pendingReleases: [UInt16] = []
-    private var resendCursor: UInt16?
+    @usableFromInline var pendingReleases: [UInt16] = []
+    @usableFromInline var resendCursor: UInt16?
 
     /// Open entries, whatever they wait for.
-    public private(set) var count = 0
+    @inlinable
+    public var count: Int { openCount }
 
     /// PUBLISH packets that were sent on this connection and are not completed: what the peer's
     /// receive maximum limits [MQTT-3.3.4-9].
-    public private(set) var outstanding = 0
+    @inlinable
+    public var outstanding: Int { outstandingCount }
 
     /// An empty window whose first identifier is `firstID`.
     public init(
@@ -58,65 +76,72 @@ public struct InFlightWindow<Payload> {
     }
 
     /// Whether nothing waits.
-    public var isEmpty: Bool { count == 0 }
+    @inlinable
+    public var isEmpty: Bool { openCount == 0 }
 
     /// Whether `append` has no room until the oldest entries are completed.
-    public var isFull: Bool { entries.count >= maximumSpan }
+    @inlinable
+    public var isFull: Bool { span >= maximumSpan }
 
     /// Takes a new entry, which the caller sends now; `nil` when the span is used up.
+    @inlinable
     public mutating func append(_ payload: Payload, stage: Stage) -> UInt16? {
-        guard entries.count < maximumSpan else { return nil }
-        let id = allocator.allocate()
-        entries.append(Entry(stage: stage, isSent: true, releaseOrder: 0, payload: payload))
-        count += 1
-        if stage.isPublish { outstanding += 1 }
-        return id
+        guard span < maximumSpan else { return nil }
+        if span == slots.count { grow() }
+        slots[place(span)] = Slot(payload, stage)
+        span &+= 1
+        openCount &+= 1
+        if stage.isPublish { outstandingCount &+= 1 }
+        return allocator.allocate()
     }
 
     /// What the entry waits for; `nil` when the identifier is not in use.
+    @inlinable
     public func stage(of id: UInt16) -> Stage? {
-        offset(of: id).flatMap { entries[$0]?.stage }
+        guard let place = openPlace(of: id) else { return nil }
+        return slots[place].stage
     }
 
     /// What was given with the entry; `nil` when the identifier is not in use.
+    @inlinable
     public func payload(of id: UInt16) -> Payload? {
-        offset(of: id).flatMap { entries[$0]?.payload }
+        openPlace(of: id).flatMap { slots[$0].payload }
     }
 
     /// PUBREC came: from now on the entry waits for PUBCOMP. Traps unless it waited for PUBREC.
     public mutating func release(_ id: UInt16) {
-        guard let offset = offset(of: id), var entry = entries[offset],
-            entry.stage == .awaitingPubRec
+        guard let place = openPlace(of: id), slots[place].stage == .awaitingPubRec
         else { preconditionFailure("only a PUBLISH of QoS 2 that waits for PUBREC is released") }
-        entry.stage = .awaitingPubComp
-        entry.releaseOrder = releases
+        slots[place].stage = .awaitingPubComp
+        slots[place].releaseOrder = releases
         releases += 1
-        if !entry.isSent {
-            entry.isSent = true
-            outstanding += 1
-        }
-        entries[offset] = entry
+        markSent(id)
     }
 
     /// Ends the entry and gives its payload back; `nil` when the identifier is not in use.
+    @inlinable
     public mutating func complete(_ id: UInt16) -> Payload? {
-        guard let offset = offset(of: id), let entry = entries[offset] else { return nil }
-        entries[offset] = nil
-        count -= 1
-        if entry.isSent && entry.stage.isPublish { outstanding -= 1 }
-        dropCompletedHead()
-        return entry.payload
+        guard let place = openPlace(of: id) else { return nil }
+        let payload = slots[place].payload.take()
+        openCount &-= 1
+        if slots[place].isSent && slots[place].stage.isPublish { outstandingCount &-= 1 }
+        if place == head { dropCompletedHead() }
+        return payload
     }
 
     /// Ends all entries and gives them back in order; identifiers go on where they were.
     public mutating func removeAll() -> [(stage: Stage, payload: Payload)] {
         var open: [(stage: Stage, payload: Payload)] = []
-        open.reserveCapacity(count)
-        while let entry = entries.popFirst() {
-            if let entry { open.append((entry.stage, entry.payload)) }
+        open.reserveCapacity(openCount)
+        for offset in 0..<span {
+            let slot = slots[place(offset)]
+            if let payload = slot.payload { open.append((slot.stage, payload)) }
         }
-        count = 0
-        outstanding = 0
+        slots = []
+        head = 0
+        span = 0
+        openCount = 0
+        outstandingCount = 0
         firstID = allocator.next
         pendingReleases = []
         resendCursor = nil
@@ -127,21 +152,24 @@ public struct InFlightWindow<Payload> {
     public mutating func beginResend() {
         var releasing: [(order: UInt64, id: UInt16)] = []
         var id = firstID
-        for offset in 0..<entries.count {
-            if var entry = entries[offset], entry.stage.isPublish {
-                entry.isSent = false
-                entries[offset] = entry
-                if entry.stage == .awaitingPubComp { releasing.append((entry.releaseOrder, id)) }
+        for offset in 0..<span {
+            let place = place(offset)
+            if slots[place].payload != nil, slots[place].stage.isPublish {
+                slots[place].isSent = false
+                if slots[place].stage == .awaitingPubComp {
+                    releasing.append((slots[place].releaseOrder, id))
+                }
             }
             id = PacketIDAllocator.successor(of: id)
         }
-        outstanding = 0
+        outstandingCount = 0
         // PUBREL in the order in which the PUBRECs came [MQTT-4.6.0-4]; taken from the end.
         pendingReleases = releasing.sorted { $0.order > $1.order }.map(\.id)
-        resendCursor = entries.isEmpty ? nil : firstID
+        resendCursor = span == 0 ? nil : firstID
     }
 
     /// Whether `nextResend` may still have something, now or when the quota allows it.
+    @inlinable
     public var isResending: Bool { !pendingReleases.isEmpty || resendCursor != nil }
 
     /// The next packet to send again: each PUBREL, then each PUBLISH in its first order
@@ -170,52 +198,79 @@ public struct InFlightWindow<Payload> {
     }
 
     private func isSent(_ id: UInt16) -> Bool {
-        offset(of: id).flatMap { entries[$0]?.isSent } ?? false
+        openPlace(of: id).map { slots[$0].isSent } ?? false
     }
 
     private mutating func markSent(_ id: UInt16) {
-        guard let offset = offset(of: id), var entry = entries[offset], !entry.isSent
-        else { return }
-        entry.isSent = true
-        entries[offset] = entry
-        outstanding += 1
+        guard let place = openPlace(of: id), !slots[place].isSent else { return }
+        slots[place].isSent = true
+        outstandingCount += 1
     }
 
-    private func offset(of id: UInt16) -> Int? {
+    /// Where the identifier's entry is, if it is open.
+    @inlinable
+    func openPlace(of id: UInt16) -> Int? {
         guard id != 0 else { return nil }
         let offset = PacketIDAllocator.steps(from: firstID, to: id)
-        return offset < entries.count ? offset : nil
+        guard offset < span else { return nil }
+        let place = place(offset)
+        return slots[place].payload == nil ? nil : place
     }
 
-    private mutating func dropCompletedHead() {
-        while let head = entries.first, head == nil {
-            _ = entries.popFirst()
+    @inlinable
+    func place(_ offset: Int) -> Int { (head &+ offset) & (slots.count &- 1) }
+
+    /// The oldest entry was completed: it goes, and the gaps behind it.
+    @inlinable
+    mutating func dropCompletedHead() {
+        while span > 0, slots[head].payload == nil {
+            head = place(1)
+            span &-= 1
             firstID = PacketIDAllocator.successor(of: firstID)
         }
+        if span == 0 && slots.count > Self.keptCapacity {
+            slots = []
+            head = 0
+        }
+    }
+
+    /// An empty window keeps at most this many places for the next entries.
+    @usableFromInline static var keptCapacity: Int { 64 }
+
+    @inlinable
+    @inline(never)
+    mutating func grow() {
+        let larger = max(4, span * 2)
+        var moved: [Slot] = []
+        moved.reserveCapacity(larger)
+        for offset in 0..<span { moved.append(slots[place(offset)]) }
+        while moved.count < larger { moved.append(Slot(nil, .awaitingPubAck)) }
+        slots = moved
+        head = 0
     }
 
     /// Traps when the window contradicts itself; for tests and the simulation.
     public func checkInvariants() {
-        var open = 0
-        var sent = 0
-        for offset in 0..<entries.count {
-            guard let entry = entries[offset] else { continue }
-            open += 1
-            if entry.isSent && entry.stage.isPublish { sent += 1 }
-        }
-        precondition(open == count, "count differs from the open entries")
-        precondition(sent == outstanding, "outstanding differs from the sent entries")
-        precondition(entries.count <= maximumSpan, "the span is exceeded")
+        let used = (0..<span).map { slots[place($0)] }
+        let sent = used.count(where: { $0.payload != nil && $0.isSent && $0.stage.isPublish })
+        precondition(
+            used.count(where: { $0.payload != nil }) == openCount, "open entries are miscounted")
+        precondition(sent == outstandingCount, "outstanding differs from the sent entries")
+        precondition(span <= maximumSpan, "the span is exceeded")
+        precondition(slots.count & (slots.count - 1) == 0, "the ring is no power of two")
+        precondition(
+            slots.count(where: { $0.payload != nil }) == openCount, "an entry is outside of the span")
         let steps = PacketIDAllocator.steps(from: firstID, to: allocator.next)
         precondition(
-            steps == entries.count || entries.count == PacketIDAllocator.identifierCount,
+            steps == span || span == PacketIDAllocator.identifierCount,
             "identifiers and entries disagree")
-        if let head = entries.first { precondition(head != nil, "a gap leads the window") }
+        precondition(span == 0 || used[0].payload != nil, "a gap leads the window")
     }
 }
 
 extension InFlightWindow.Stage {
     /// Whether the entry is a PUBLISH, which the receive maximum counts.
+    @inlinable
     var isPublish: Bool {
         switch self {
         case .awaitingPubAck, .awaitingPubRec, .awaitingPubComp: true
@@ -225,4 +280,4 @@ extension InFlightWindow.Stage {
 }
 
 extension InFlightWindow: Sendable where Payload: Sendable {}
-extension InFlightWindow.Entry: Sendable where Payload: Sendable {}
+extension InFlightWindow.Slot: Sendable where Payload: Sendable {}

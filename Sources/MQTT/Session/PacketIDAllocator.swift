@@ -3,23 +3,29 @@
 /// It does not know which identifiers are in use; `InFlightWindow` keeps them in the order in which
 /// they were given, so an identifier is free again as soon as the window has moved past it.
 public struct PacketIDAllocator: Sendable {
+    @usableFromInline var upcoming: UInt16
+
     /// The identifier that the next call gives.
-    public private(set) var next: UInt16
+    @inlinable
+    public var next: UInt16 { upcoming }
 
     /// Starts with `first`; 0 is no packet identifier and becomes 1.
+    @inlinable
     public init(first: UInt16 = 1) {
-        next = max(first, 1)
+        upcoming = max(first, 1)
     }
 
     /// The next identifier.
+    @inlinable
     public mutating func allocate() -> UInt16 {
-        let id = next
-        next = Self.successor(of: id)
+        let id = upcoming
+        upcoming = Self.successor(of: id)
         return id
     }
 
     /// How many different identifiers there are.
-    public static let identifierCount = 65_535
+    @inlinable
+    public static var identifierCount: Int { 65_535 }
 
     /// The identifier that follows `id`.
     @inlinable

@@ -1,59 +1,68 @@
 /// A first-in, first-out queue that can also take elements back at its front.
 ///
 /// Storage doubles as needed and is given back when the queue becomes empty, so a queue that nobody
-/// uses owns no memory.
+/// uses owns no memory. Inlinable: other modules get code for their own element, many times as fast
+/// as the generic one.
 public struct RingQueue<Element> {
-    private var storage: [Element?] = []
-    private var head = 0
+    @usableFromInline var storage: [Element?] = []
+    @usableFromInline var head = 0
+    @usableFromInline var length = 0
 
-    /// How many elements wait.
-    public private(set) var count = 0
-
+    @inlinable
     public init() {}
 
+    /// How many elements wait.
+    @inlinable
+    public var count: Int { length }
+
     /// Whether nothing waits.
-    public var isEmpty: Bool { count == 0 }
+    @inlinable
+    public var isEmpty: Bool { length == 0 }
 
     /// The oldest element.
+    @inlinable
     public var first: Element? { isEmpty ? nil : storage[head] }
 
     /// The element `offset` places behind the oldest; traps outside `0..<count`.
+    @inlinable
     public subscript(offset: Int) -> Element {
         get {
-            precondition(offset >= 0 && offset < count, "offset outside the queue")
+            precondition(offset >= 0 && offset < length, "offset outside the queue")
             guard let element = storage[slot(offset)] else {
                 preconditionFailure("a slot inside the queue is empty")
             }
             return element
         }
         set {
-            precondition(offset >= 0 && offset < count, "offset outside the queue")
+            precondition(offset >= 0 && offset < length, "offset outside the queue")
             storage[slot(offset)] = newValue
         }
     }
 
     /// Adds an element behind all others.
+    @inlinable
     public mutating func append(_ element: Element) {
-        growIfFull()
-        storage[slot(count)] = element
-        count += 1
+        if length == storage.count { grow() }
+        storage[slot(length)] = element
+        length &+= 1
     }
 
     /// Puts an element before all others.
+    @inlinable
     public mutating func prepend(_ element: Element) {
-        growIfFull()
-        head = (head + storage.count - 1) & (storage.count - 1)
+        if length == storage.count { grow() }
+        head = (head &- 1) & (storage.count &- 1)
         storage[head] = element
-        count += 1
+        length &+= 1
     }
 
     /// Takes the oldest element, or `nil` when nothing waits.
+    @inlinable
     public mutating func popFirst() -> Element? {
         guard !isEmpty else { return nil }
-        let element = storage[head]
-        storage[head] = nil
+        let element = storage[head].take()
         head = slot(1)
-        count -= 1
+        length &-= 1
         if isEmpty && storage.count > Self.keptCapacity { removeAll() }
         return element
     }
@@ -62,21 +71,24 @@ public struct RingQueue<Element> {
     public mutating func removeAll() {
         storage = []
         head = 0
-        count = 0
+        length = 0
     }
 
     /// An empty queue keeps at most this many slots for the next elements.
-    private static var keptCapacity: Int { 64 }
+    @usableFromInline static var keptCapacity: Int { 64 }
 
-    private func slot(_ offset: Int) -> Int { (head + offset) & (storage.count - 1) }
+    @inlinable
+    func slot(_ offset: Int) -> Int { (head &+ offset) & (storage.count &- 1) }
 
-    private mutating func growIfFull() {
-        guard count == storage.count else { return }
-        var larger: [Element?] = []
-        larger.reserveCapacity(max(4, count * 2))
-        for offset in 0..<count { larger.append(storage[slot(offset)]) }
-        while larger.count < max(4, count * 2) { larger.append(nil) }
-        storage = larger
+    @inlinable
+    @inline(never)
+    mutating func grow() {
+        let larger = max(4, length * 2)
+        var elements: [Element?] = []
+        elements.reserveCapacity(larger)
+        for offset in 0..<length { elements.append(storage[slot(offset)].take()) }
+        while elements.count < larger { elements.append(nil) }
+        storage = elements
         head = 0
     }
 }

@@ -17,6 +17,25 @@ public struct Acknowledgement: Hashable, Sendable {
         self.properties = properties
     }
 
+    /// A whole acknowledgement of four bytes, as all are that say nothing but "yes".
+    ///
+    /// `nil` for any other bytes: like `Publish.decodePlain` it only saves time.
+    @inline(__always)
+    static func decodePlain(_ bytes: Span<UInt8>, from offset: Int) -> DecodedPacket? {
+        guard bytes.count &- offset >= 4, bytes[offset &+ 1] == 2 else { return nil }
+        let id = UInt16(bytes[offset &+ 2]) << 8 | UInt16(bytes[offset &+ 3])
+        guard id != 0 else { return nil }
+        let packet: Packet
+        switch bytes[offset] {
+        case 0x40: packet = .pubAck(Acknowledgement(kind: .pubAck, packetID: id))
+        case 0x50: packet = .pubRec(Acknowledgement(kind: .pubRec, packetID: id))
+        case 0x62: packet = .pubRel(Acknowledgement(kind: .pubRel, packetID: id))
+        case 0x70: packet = .pubComp(Acknowledgement(kind: .pubComp, packetID: id))
+        default: return nil
+        }
+        return DecodedPacket(packet: packet, end: offset &+ 4)
+    }
+
     static func decode(
         _ bytes: Span<UInt8>, _ reader: inout WireReader, kind: PacketType
     ) throws(WireError) -> Acknowledgement {

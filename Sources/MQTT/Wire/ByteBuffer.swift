@@ -113,8 +113,13 @@ extension ByteBuffer {
 
     /// Appends four bytes, the highest first.
     public mutating func append(bigEndian value: UInt32) {
-        append(bigEndian: UInt16(truncatingIfNeeded: value >> 16))
-        append(bigEndian: UInt16(truncatingIfNeeded: value))
+        reserve(4)
+        // SAFETY: `reserve` made room.
+        unsafe memory[tail] = UInt8(truncatingIfNeeded: value >> 24)
+        unsafe memory[tail &+ 1] = UInt8(truncatingIfNeeded: value >> 16)
+        unsafe memory[tail &+ 2] = UInt8(truncatingIfNeeded: value >> 8)
+        unsafe memory[tail &+ 3] = UInt8(truncatingIfNeeded: value)
+        tail &+= 4
     }
 
     /// Appends a variable byte integer in as few bytes as it takes (1.5.5 of 5.0).

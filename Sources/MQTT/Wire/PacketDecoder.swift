@@ -46,6 +46,12 @@ public struct PacketDecoder: Sendable {
             nextLook = 0
             return plain
         }
+        if !awaitsConnect, limits.maximumPacketSize >= 4,
+            let plain = Acknowledgement.decodePlain(bytes, from: offset)
+        {
+            nextLook = 0
+            return plain
+        }
         return try decodeAny(bytes, from: offset)
     }
 
