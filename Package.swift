@@ -96,8 +96,11 @@ let package = Package(
 
         // What `make bench` calls, built for release.
         .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),
-        benchmark("fleet-bench-topics", ["MQTT", "CAllocationCount"]),
-        benchmark("fleet-bench-broker", ["MQTT", "IO", "TLS"]),
+        .target(
+            name: "BenchmarkSupport", dependencies: ["MQTT"], path: "Benchmarks/BenchmarkSupport",
+            swiftSettings: settings),
+        benchmark("fleet-bench-topics", ["MQTT", "BenchmarkSupport", "CAllocationCount"]),
+        benchmark("fleet-bench-broker", ["MQTT", "IO", "TLS", "BenchmarkSupport"]),
         benchmark("fleet-bench-wire", ["MQTT", "CAllocationCount"]),
         benchmark("fleet-bench-store", ["Store"]),
 

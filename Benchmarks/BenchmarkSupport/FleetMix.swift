@@ -1,8 +1,8 @@
 import MQTT
 
 /// Filters and topics as a fleet has them: many nodes, few words.
-struct FleetMix {
-    static let description = """
+public struct FleetMix {
+    public static let description = """
         mix of filters: 60 % fleet/v1/S/N/cmd/#, 20 % fleet/v1/S/N/status, 10 % fleet/v1/S/N/m/+,
         5 % fleet/v1/S/+/alarm/#, 5 % fleet/v1/S/_all/cmd/#; one site for each 40 filters,
         30 nodes at each. Topics: m/SENSOR, status, cmd/ping/ID, alarm/SENSOR/high, health of a
@@ -12,7 +12,7 @@ struct FleetMix {
     private let sites: Int
     private var generator: SeededGenerator
 
-    init(filters: Int, seed: UInt64) {
+    public init(filters: Int, seed: UInt64) {
         sites = max(1, filters / 40)
         generator = SeededGenerator(seed: seed)
     }
@@ -23,7 +23,7 @@ struct FleetMix {
 
     private mutating func draw(_ count: Int) -> Int { Int.random(in: 0..<count, using: &generator) }
 
-    mutating func filter() -> String {
+    public mutating func filter() -> String {
         let site = draw(sites)
         let prefix = "fleet/v1/site-\(site)"
         switch draw(20) {
@@ -35,7 +35,7 @@ struct FleetMix {
         }
     }
 
-    mutating func topic() -> String {
+    public mutating func topic() -> String {
         let site = draw(sites)
         let name = draw(10) == 0 ? "nobody-\(draw(1_000))" : node(site)
         let prefix = "fleet/v1/site-\(site)/\(name)"
@@ -50,7 +50,7 @@ struct FleetMix {
 }
 
 /// A filter of ours, known to be valid.
-func makeFilter(_ text: String) -> TopicFilter {
+public func makeFilter(_ text: String) -> TopicFilter {
     do {
         return try TopicFilter(text)
     } catch {

@@ -2,153 +2,150 @@ import IO
 import MQTT
 import TLS
 
-/// One connection of the load generator, as publisher or as subscriber.
-final class Peer: EventHandler {
-    enum Role {
-        case publisher(batch: [UInt8], acknowledgements: Int)
-        case subscriber(filter: String)
-    }
-
-    private let role: Role
-    private let number: Int
-    private unowned let load: Load
+/// One connection: splits what comes into packets, and writes once a tick what it has to say.
+///
+/// Subclasses say what they do with packets; a call for each packet is all that this costs.
+class Peer: EventHandler {
+    unowned let harness: Harness
+    let name: String
     private var transport: Transport
+    /// The beginning of a packet whose end has not come.
     private var input = ByteBuffer()
-    private var output = ByteBuffer()
-    private var decoder: PacketDecoder
-    private(set) var isReady = false
-    /// Acknowledgements that the last batch still waits for.
-    private(set) var awaited = 0
-    private var batchesLeft: Int
+    var output = ByteBuffer()
+    private(set) var isOpen = true
+    private var isDirty = false
 
-    init(_ role: Role, number: Int, batches: Int, load: Load) throws {
-        self.role = role
-        self.number = number
-        self.load = load
-        batchesLeft = batches
-        decoder = PacketDecoder(receiver: .client, version: load.scenario.version)
-        let address = SocketAddress.loopbackIPv4(port: load.scenario.port)
-        let pending = try FileDescriptor.connecting(to: address)
-        transport = Transport(plain: pending.takeSocket())
-        try load.loop.add(
+    init(_ harness: Harness, name: String, isPersistent: Bool = false) throws {
+        self.harness = harness
+        self.name = name
+        let address = SocketAddress.loopbackIPv4(port: harness.target.port)
+        var options = StreamOptions()
+        options.noDelay = true
+        let socket = try FileDescriptor.connecting(to: address, options: options).takeSocket()
+        if let context = harness.target.tls {
+            transport = try Transport(client: socket, context: context, host: "localhost")
+        } else {
+            transport = Transport(plain: socket)
+        }
+        try harness.loop.add(
             transport.descriptor, interest: [.readable, .writable], token: 0, handler: self)
-        connect()
+        output.append(
+            PacketBytes.connect(harness.target, clientID: name, isPersistent: isPersistent))
     }
 
-    private func connect() {
-        var arena: [UInt8] = Array("load-\(number)".utf8)
-        if case .subscriber = role { arena += Array("-s".utf8) }
-        let packet = Connect(
-            version: load.scenario.version, keepAlive: 0,
-            clientID: ByteRange(lowerBound: 0, upperBound: arena.count))
-        packet.encode(from: arena.span, into: &output)
-    }
+    /// CONNACK said yes.
+    func opened() { harness.peerIsReady() }
+
+    /// Any packet but CONNACK: its first byte, and where its body lies in `bytes`.
+    func take(_ first: UInt8, _ body: Range<Int>, _ bytes: Span<UInt8>) {}
 
     func ready(token: UInt64, readiness: Readiness) {
+        guard isOpen else { return }
+        if !transport.isEstablished { shakeHands() }
+        if readiness.contains(.readable) { receive() }
+        if isOpen && readiness.contains(.writable) { flush() }
+    }
+
+    private func shakeHands() {
+        do { _ = try transport.handshake() } catch { harness.fail("\(name): \(error)") }
+    }
+
+    /// What was appended to `output` leaves at the end of the tick.
+    func flushLater() {
+        guard !isDirty else { return }
+        isDirty = true
+        harness.markDirty(self)
+    }
+
+    /// Writes now, as far as the broker takes it.
+    func flush() {
+        isDirty = false
+        guard isOpen else { return }
         do {
-            if readiness.contains(.readable) { try receive() }
-            if load.failure == nil { try flush() }
+            while !output.isEmpty, case .bytes = try transport.write(from: &output) {}
+            try harness.loop.modify(
+                transport.descriptor, interest: transport.interest(hasOutput: !output.isEmpty))
         } catch {
-            load.fail("peer \(number): \(error)")
+            harness.fail("\(name): \(error)")
         }
     }
 
-    /// Sends the next batch when there is one, the last one is acknowledged, and there is room.
-    func publishNext() throws {
-        guard case .publisher(let batch, let acknowledgements) = role else { return }
-        while isReady, batchesLeft > 0, awaited == 0, output.isEmpty, load.mayPublish {
-            batchesLeft -= 1
-            awaited = acknowledgements
-            output.append(batch)
-            load.published(load.scenario.batch)
-            try flush()
-        }
+    /// Ends the connection at once.
+    func close() {
+        guard isOpen else { return }
+        isOpen = false
+        harness.loop.remove(transport.descriptor)
+        transport.shutDown()
     }
 
-    private func flush() throws {
-        if !output.isEmpty { _ = try transport.write(from: &output) }
-        try load.loop.modify(
-            transport.descriptor, interest: transport.interest(hasOutput: !output.isEmpty))
-    }
-
-    private func receive() throws {
-        switch try transport.read(into: &input, atMost: 65_536) {
-        case .bytes: break
-        case .wouldBlock: return
-        case .closed:
-            load.loop.remove(transport.descriptor)
-            return load.fail("the broker closed the connection of peer \(number)")
-        }
-        var consumed = 0
-        var delivered = 0
-        var failure: (any Error)?
-        input.withSpan { bytes in
-            do {
-                while let next = try decoder.decode(bytes, from: consumed) {
-                    consumed = next.end
-                    delivered += handle(next.packet)
+    private func receive() {
+        do {
+            let isContinued = !input.isEmpty
+            let progress =
+                isContinued
+                ? try transport.read(into: &input, atMost: Harness.readSize)
+                : try transport.read(into: &harness.inbox, atMost: Harness.readSize)
+            if progress == .closed { return endedByBroker() }
+            if isContinued {
+                let used = input.withSpan { split($0) }
+                input.consume(used)
+                input.releaseIfEmpty()
+            } else {
+                let used = harness.inbox.withSpan { bytes in
+                    let used = split(bytes)
+                    input.append(bytes.extracting(used..<bytes.count))
+                    return bytes.count
                 }
-            } catch {
-                failure = error
+                harness.inbox.consume(used)
             }
+        } catch {
+            harness.fail("\(name): \(error)")
         }
-        if let failure { throw failure }
-        input.consume(consumed)
-        if delivered > 0 { load.delivered(delivered) }
-        try publishNext()
+        if !output.isEmpty { flushLater() }
     }
 
-    /// Answers one packet; 1 if it was a delivery that counts.
-    private func handle(_ packet: Packet) -> Int {
-        switch packet {
-        case .connAck(let answer):
-            guard answer.reasonCode == .success else {
-                load.fail("peer \(number) was refused: \(answer.reasonCode)")
-                return 0
+    private func endedByBroker() {
+        isOpen = false
+        harness.loop.remove(transport.descriptor)
+        harness.fail("the broker closed the connection of \(name)")
+    }
+
+    /// Takes each whole packet; returns where the rest begins.
+    private func split(_ bytes: Span<UInt8>) -> Int {
+        var offset = 0
+        while bytes.count &- offset >= 2 {
+            var length = 0
+            var shift = 0
+            var position = offset &+ 1
+            var isWhole = false
+            while position < bytes.count {
+                let byte = bytes[position]
+                position &+= 1
+                length |= Int(byte & 0x7F) << shift
+                shift &+= 7
+                if byte & 0x80 == 0 {
+                    isWhole = position &+ length <= bytes.count
+                    break
+                }
             }
-            if case .subscriber(let filter) = role { subscribe(filter) } else { becomeReady() }
-        case .subAck: becomeReady()
-        case .publish(let message):
-            guard let id = message.packetID else { return 1 }
-            acknowledge(message.qos == .atLeastOnce ? .pubAck : .pubRec, id)
-            return message.qos == .atLeastOnce ? 1 : 0
-        case .pubAck, .pubComp: awaited -= 1
-        case .pubRec(let answer): acknowledge(.pubRel, answer.packetID)
-        case .pubRel(let answer):
-            acknowledge(.pubComp, answer.packetID)
-            return 1
-        default: break
+            guard isWhole else { break }
+            if bytes[offset] == 0x20 {
+                takeConnAck(bytes[position &+ 1])
+            } else {
+                take(bytes[offset], position..<position &+ length, bytes)
+            }
+            offset = position &+ length
         }
-        return 0
+        return offset
     }
 
-    private func becomeReady() {
-        isReady = true
-        load.peerIsReady()
+    private func takeConnAck(_ code: UInt8) {
+        if code == 0 { opened() } else { harness.fail("\(name) was refused with \(code)") }
     }
 
-    private func subscribe(_ filter: String) {
-        var writer = SubscribeWriter()
-        let packet = writer.subscribe(filter, qos: load.scenario.qos)
-        packet.encode(from: writer.arena.span, version: load.scenario.version, into: &output)
-    }
-
-    private func acknowledge(_ kind: PacketType, _ id: UInt16) {
-        let packet = Acknowledgement(kind: kind, packetID: id)
-        packet.encode(from: [UInt8]().span, version: load.scenario.version, into: &output)
-    }
-}
-
-/// One SUBSCRIBE with one filter, and the bytes that it points to.
-private struct SubscribeWriter {
-    var arena: [UInt8] = []
-
-    mutating func subscribe(_ filter: String, qos: QoS) -> Subscribe {
-        arena = [UInt8(filter.utf8.count >> 8), UInt8(filter.utf8.count & 255)]
-        arena += Array(filter.utf8)
-        arena.append(qos.rawValue)
-        return Subscribe(
-            packetID: 1, filters: ByteRange(lowerBound: 0, upperBound: arena.count),
-            filterCount: 1)
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP without anything behind the identifier.
+    @inline(__always)
+    func acknowledge(_ first: UInt8, _ id: UInt16) {
+        output.append(bigEndian: UInt32(first) << 24 | 2 << 16 | UInt32(id))
     }
 }

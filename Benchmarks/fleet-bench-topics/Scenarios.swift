@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import MQTT
 
 /// All topics of a run in one buffer, so that reading them costs what a network buffer costs.

@@ -3,6 +3,7 @@
 //     fleet-bench-topics [SEED] [SCENARIO ...]
 //
 // Scenarios: a number of filters, "hostile", "fan-out", "retained". All without a name.
+import BenchmarkSupport
 import CAllocationCount
 import MQTT
 

@@ -259,7 +259,7 @@ public struct InFlightWindow<Payload> {
         precondition(span <= maximumSpan, "the span is exceeded")
         precondition(slots.count & (slots.count - 1) == 0, "the ring is no power of two")
         precondition(
-            slots.count(where: { $0.payload != nil }) == openCount, "an entry is outside of the span")
+            slots.count(where: { $0.payload != nil }) == openCount, "an entry outside of the span")
         let steps = PacketIDAllocator.steps(from: firstID, to: allocator.next)
         precondition(
             steps == span || span == PacketIDAllocator.identifierCount,

@@ -1,0 +1,1 @@
+"""What scripts/bench is made of: brokers side by side, the load generator, and the table of aims."""
