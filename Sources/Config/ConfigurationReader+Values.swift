@@ -102,6 +102,24 @@ extension ConfigurationReader {
         }
     }
 
+    /// A list of strings, empty when it is not there; `parse` is told where each of them stands.
+    public func locatedList<Value>(
+        _ key: String, parse: (String, ConfigurationOrigin) throws -> Value
+    ) -> [Value] {
+        guard let value = take(key) else {
+            note(key, TOMLText.strings([]), nil)
+            return []
+        }
+        guard case .array(let elements) = value.content else {
+            report(value, expected: "an array of strings", key)
+            return []
+        }
+        note(key, TOMLText.value(value), value.origin)
+        return elements.compactMap { element in
+            read(element, key, noting: false) { try parse($0, element.origin) }
+        }
+    }
+
     // MARK: Numbers
 
     public func boolean(_ key: String, default standard: Bool) -> Bool {

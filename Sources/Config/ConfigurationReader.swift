@@ -93,6 +93,12 @@ public final class ConfigurationReader {
         return values.map { ConfigurationReader(self, key: key, form: .element, value: $0) }
     }
 
+    /// The tables below the table `key` (`[key.NAME]`), with their names, in order.
+    public func namedTables(_ key: String) -> [(name: String, table: ConfigurationReader)] {
+        guard let outer = optionalTable(key) else { return [] }
+        return outer.content.entries.map { ($0.key, outer.table($0.key)) }
+    }
+
     /// Whether a file or a flag says anything of `key`.
     public func has(_ key: String) -> Bool {
         asked.insert(key)

@@ -29,10 +29,16 @@ enum OpenSSLLibrary: String {
 
 // SAFETY: for all that follow, set once, and to the function of that name, whose type the header gives.
 
+nonisolated(unsafe) let ASN1_STRING_get0_data =
+    unsafe typed_ASN1_STRING_get0_data(OpenSSLLibrary.crypto.symbol("ASN1_STRING_get0_data"))
+nonisolated(unsafe) let ASN1_STRING_length =
+    unsafe typed_ASN1_STRING_length(OpenSSLLibrary.crypto.symbol("ASN1_STRING_length"))
 nonisolated(unsafe) let ASN1_STRING_to_UTF8 =
     unsafe typed_ASN1_STRING_to_UTF8(OpenSSLLibrary.crypto.symbol("ASN1_STRING_to_UTF8"))
 nonisolated(unsafe) let CRYPTO_free =
     unsafe typed_CRYPTO_free(OpenSSLLibrary.crypto.symbol("CRYPTO_free"))
+nonisolated(unsafe) let CRYPTO_get_ex_new_index =
+    unsafe typed_CRYPTO_get_ex_new_index(OpenSSLLibrary.crypto.symbol("CRYPTO_get_ex_new_index"))
 nonisolated(unsafe) let CRYPTO_memcmp =
     unsafe typed_CRYPTO_memcmp(OpenSSLLibrary.crypto.symbol("CRYPTO_memcmp"))
 nonisolated(unsafe) let ERR_clear_error =
@@ -45,7 +51,17 @@ nonisolated(unsafe) let EVP_Digest =
     unsafe typed_EVP_Digest(OpenSSLLibrary.crypto.symbol("EVP_Digest"))
 nonisolated(unsafe) let EVP_sha256 =
     unsafe typed_EVP_sha256(OpenSSLLibrary.crypto.symbol("EVP_sha256"))
+nonisolated(unsafe) let EVP_sha512 =
+    unsafe typed_EVP_sha512(OpenSSLLibrary.crypto.symbol("EVP_sha512"))
+nonisolated(unsafe) let GENERAL_NAMES_free =
+    unsafe typed_GENERAL_NAMES_free(OpenSSLLibrary.crypto.symbol("GENERAL_NAMES_free"))
+nonisolated(unsafe) let GENERAL_NAME_get0_value =
+    unsafe typed_GENERAL_NAME_get0_value(OpenSSLLibrary.crypto.symbol("GENERAL_NAME_get0_value"))
 nonisolated(unsafe) let HMAC = unsafe typed_HMAC(OpenSSLLibrary.crypto.symbol("HMAC"))
+nonisolated(unsafe) let OPENSSL_sk_num =
+    unsafe typed_OPENSSL_sk_num(OpenSSLLibrary.crypto.symbol("OPENSSL_sk_num"))
+nonisolated(unsafe) let OPENSSL_sk_value =
+    unsafe typed_OPENSSL_sk_value(OpenSSLLibrary.crypto.symbol("OPENSSL_sk_value"))
 nonisolated(unsafe) let PKCS5_PBKDF2_HMAC =
     unsafe typed_PKCS5_PBKDF2_HMAC(OpenSSLLibrary.crypto.symbol("PKCS5_PBKDF2_HMAC"))
 nonisolated(unsafe) let X509_LOOKUP_file =
@@ -66,6 +82,8 @@ nonisolated(unsafe) let X509_VERIFY_PARAM_set1_ip_asc =
         OpenSSLLibrary.crypto.symbol("X509_VERIFY_PARAM_set1_ip_asc"))
 nonisolated(unsafe) let X509_free =
     unsafe typed_X509_free(OpenSSLLibrary.crypto.symbol("X509_free"))
+nonisolated(unsafe) let X509_get_ext_d2i =
+    unsafe typed_X509_get_ext_d2i(OpenSSLLibrary.crypto.symbol("X509_get_ext_d2i"))
 nonisolated(unsafe) let X509_get_subject_name =
     unsafe typed_X509_get_subject_name(OpenSSLLibrary.crypto.symbol("X509_get_subject_name"))
 nonisolated(unsafe) let X509_load_crl_file =
@@ -82,6 +100,8 @@ nonisolated(unsafe) let SSL_CTX_free =
     unsafe typed_SSL_CTX_free(OpenSSLLibrary.ssl.symbol("SSL_CTX_free"))
 nonisolated(unsafe) let SSL_CTX_get_cert_store =
     unsafe typed_SSL_CTX_get_cert_store(OpenSSLLibrary.ssl.symbol("SSL_CTX_get_cert_store"))
+nonisolated(unsafe) let SSL_CTX_get_ex_data =
+    unsafe typed_SSL_CTX_get_ex_data(OpenSSLLibrary.ssl.symbol("SSL_CTX_get_ex_data"))
 nonisolated(unsafe) let SSL_CTX_load_verify_file =
     unsafe typed_SSL_CTX_load_verify_file(OpenSSLLibrary.ssl.symbol("SSL_CTX_load_verify_file"))
 nonisolated(unsafe) let SSL_CTX_new =
@@ -103,8 +123,13 @@ nonisolated(unsafe) let SSL_CTX_set_default_verify_dir =
 nonisolated(unsafe) let SSL_CTX_set_default_verify_paths =
     unsafe typed_SSL_CTX_set_default_verify_paths(
         OpenSSLLibrary.ssl.symbol("SSL_CTX_set_default_verify_paths"))
+nonisolated(unsafe) let SSL_CTX_set_ex_data =
+    unsafe typed_SSL_CTX_set_ex_data(OpenSSLLibrary.ssl.symbol("SSL_CTX_set_ex_data"))
 nonisolated(unsafe) let SSL_CTX_set_options =
     unsafe typed_SSL_CTX_set_options(OpenSSLLibrary.ssl.symbol("SSL_CTX_set_options"))
+nonisolated(unsafe) let SSL_CTX_set_psk_server_callback =
+    unsafe typed_SSL_CTX_set_psk_server_callback(
+        OpenSSLLibrary.ssl.symbol("SSL_CTX_set_psk_server_callback"))
 nonisolated(unsafe) let SSL_CTX_set_session_id_context =
     unsafe typed_SSL_CTX_set_session_id_context(
         OpenSSLLibrary.ssl.symbol("SSL_CTX_set_session_id_context"))
@@ -126,8 +151,12 @@ nonisolated(unsafe) let SSL_get0_param =
     unsafe typed_SSL_get0_param(OpenSSLLibrary.ssl.symbol("SSL_get0_param"))
 nonisolated(unsafe) let SSL_get1_peer_certificate =
     unsafe typed_SSL_get1_peer_certificate(OpenSSLLibrary.ssl.symbol("SSL_get1_peer_certificate"))
+nonisolated(unsafe) let SSL_get_SSL_CTX =
+    unsafe typed_SSL_get_SSL_CTX(OpenSSLLibrary.ssl.symbol("SSL_get_SSL_CTX"))
 nonisolated(unsafe) let SSL_get_error =
     unsafe typed_SSL_get_error(OpenSSLLibrary.ssl.symbol("SSL_get_error"))
+nonisolated(unsafe) let SSL_get_ex_data =
+    unsafe typed_SSL_get_ex_data(OpenSSLLibrary.ssl.symbol("SSL_get_ex_data"))
 nonisolated(unsafe) let SSL_get_verify_result =
     unsafe typed_SSL_get_verify_result(OpenSSLLibrary.ssl.symbol("SSL_get_verify_result"))
 nonisolated(unsafe) let SSL_get_version =
@@ -146,6 +175,8 @@ nonisolated(unsafe) let SSL_set_accept_state =
     unsafe typed_SSL_set_accept_state(OpenSSLLibrary.ssl.symbol("SSL_set_accept_state"))
 nonisolated(unsafe) let SSL_set_connect_state =
     unsafe typed_SSL_set_connect_state(OpenSSLLibrary.ssl.symbol("SSL_set_connect_state"))
+nonisolated(unsafe) let SSL_set_ex_data =
+    unsafe typed_SSL_set_ex_data(OpenSSLLibrary.ssl.symbol("SSL_set_ex_data"))
 nonisolated(unsafe) let SSL_set_fd =
     unsafe typed_SSL_set_fd(OpenSSLLibrary.ssl.symbol("SSL_set_fd"))
 nonisolated(unsafe) let SSL_set_hostflags =

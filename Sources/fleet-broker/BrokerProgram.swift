@@ -15,7 +15,7 @@ final class BrokerProgram: DaemonProgram {
                 help: "listen there, and only there, without TLS; may be given again; port 0 takes "
                     + "a free one", repeats: true)
         ],
-        subcommands: [PasswdCommand.specification])
+        subcommands: [PasswdCommand.specification, ExplainCommand.specification])
 
     static func apply(
         _ flags: ParsedFlags, to document: inout ConfigurationDocument
@@ -40,6 +40,9 @@ final class BrokerProgram: DaemonProgram {
     func stop(_ done: @escaping () -> Void) { server.stop(done) }
 
     static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
-        try PasswdCommand.run(flags)
+        switch subcommand {
+        case "explain": try ExplainCommand.run(flags)
+        default: try PasswdCommand.run(flags)
+        }
     }
 }

@@ -8,25 +8,22 @@ import TLS
 final class BrokerServer {
     let log: Log
     private let loop: EventLoop
-    private let settings: BrokerSettings
+    private var settings: BrokerSettings
     private let shard: ShardServer
-    private let passwords: PasswordChecker?
+    private let passwords: PasswordChecker
     private var listeners: [ServerListener] = []
 
     init(_ settings: BrokerSettings, loop: EventLoop, log: Log) throws(DaemonError) {
         self.settings = settings
         self.loop = loop
         self.log = log
-        let passwords = try settings.passwordFile.map { path throws(DaemonError) in
-            PasswordChecker(
-                try UserTable(path: path), loop: loop, waitingLimit: settings.passwordChecks)
-        }
+        let passwords = PasswordChecker(
+            try settings.readUsers(), loop: loop, log: log, waitingLimit: settings.passwordChecks)
         self.passwords = passwords
         shard = ShardServer(
             BrokerShard(configuration: settings.broker, seed: SystemRandom.number()),
             loop: loop, log: log
         ) { user, password, peer, completion in
-            guard let passwords else { return completion(.wrong) }
             passwords.check(user: user, password: password, from: peer, completion)
         }
     }
@@ -50,16 +47,18 @@ final class BrokerServer {
         }
     }
 
-    /// Takes over the password file and the certificates; all else changes at the next start.
+    /// Takes over users, rules, limits and certificates; connections stay, but for those of users who are
+    /// gone or have another password.
     func reload(_ settings: BrokerSettings) throws(DaemonError) {
-        let users = try settings.passwordFile.map { path throws(DaemonError) in
-            try UserTable(path: path)
-        }
+        let users = try settings.readUsers()
         let contexts = try listeners.map { listener throws(DaemonError) in
             try listener.makeContext()
         }
         // Nothing has changed so far: a bad file leaves everything as it was.
-        if let users { passwords?.users = users }
+        let changes = passwords.users?.changes(to: users) ?? (removed: [], changed: [])
+        passwords.replaceUsers(users)
+        shard.reconfigure(settings.broker, removed: changes.removed, changed: changes.changed)
+        self.settings = settings
         for (listener, context) in zip(listeners, contexts) { listener.context = context }
     }
 

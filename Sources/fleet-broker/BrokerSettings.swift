@@ -32,13 +32,16 @@ struct BrokerSettings {
         passwordChecks = limits.integer("password_checks", default: 64, in: 1...100_000)
         listeners = reader.tables("listener").compactMap { readListener($0) }
         broker.limits = Self.readLimits(limits)
+        broker.access = Self.readAccess(reader, listeners: listenerNames)
         readSession(reader.table("session"))
     }
 
     /// What a listener asks of those who connect through it.
     func rules(for address: SocketAddress) -> AccessRules {
         let isOpen = allowsAnonymous ?? (passwordFile == nil && address.isLoopback)
-        return AccessRules(allowsAnonymous: isOpen, checksPasswords: passwordFile != nil)
+        return AccessRules(
+            allowsAnonymous: isOpen, checksPasswords: passwordFile != nil,
+            listener: address.description)
     }
 
     private func readListener(_ reader: ConfigurationReader) -> ListenerSettings? {

@@ -1,9 +1,37 @@
+import Daemon
+import IO
+import TLS
+
 /// The lines of a password file, as `UserTable` reads them and `fleet-broker passwd` changes them.
 enum PasswordFile {
     enum Line: Equatable {
         case blank
         case user(String, verifier: Substring)
         case malformed(String)
+    }
+
+    /// Puts `verifier` in the place of a user's older hash, if that still stands there; blocks.
+    ///
+    /// What somebody else wrote meanwhile is left alone: then nothing is written, and nothing is wrong.
+    static func renew(
+        _ path: String, user: [UInt8], _ old: StoredPassword, _ verifier: SCRAMVerifier
+    ) throws(DaemonError) {
+        do {
+            let status = try Files.status(path)
+            let bytes = try Files.readPrivate(path, limit: UserTable.maximumFileSize)
+            let text = String(decoding: bytes, as: UTF8.self)
+            let name = String(decoding: user, as: UTF8.self)
+            let table = try UserTable(text: text, path: path)
+            guard table.passwords[user] == old,
+                let changed = change(text, user: name, verifier: verifier.description)
+            else { return }
+            try Files.writeAtomically(
+                path, Array(changed.utf8).span, mode: status.permissions, ownedLike: status)
+        } catch let error as DaemonError {
+            throw error
+        } catch {
+            throw DaemonError(.inputOutput, "\(error)")
+        }
     }
 
     static func lines(of text: String) -> [Line] {

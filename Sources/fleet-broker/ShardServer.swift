@@ -44,6 +44,14 @@ final class ShardServer: EventHandler {
         loop.atEndOfTick { [weak self] in self?.endTick() }
     }
 
+    /// Takes over a new configuration; users who are gone or have another password are disconnected.
+    func reconfigure(
+        _ configuration: BrokerConfiguration, removed: Set<[UInt8]>, changed: Set<[UInt8]>
+    ) {
+        shard.reconfigure(configuration, at: loop.now)
+        shard.usersChanged(removed: removed, changed: changed, at: loop.now)
+    }
+
     /// Says goodbye to all clients and calls `done` when they are gone, or have had their time.
     func stop(_ done: @escaping () -> Void) {
         shard.shutDown(at: loop.now)

@@ -2,7 +2,8 @@ import Daemon
 import IO
 import TLS
 
-/// The users of a password file: one `user:SCRAM-SHA-256$...` a line, `#` for comments.
+/// The users of a password file: one `user:SCRAM-SHA-256$...` a line, or a hash of Mosquitto's; `#` for
+/// comments.
 ///
 /// A line that is not understood is an error of the whole file: it never becomes a user without a
 /// password, nor a user who is left out in silence.
@@ -10,7 +11,9 @@ struct UserTable: Sendable {
     /// The largest password file that is read.
     static let maximumFileSize = 16 * 1024 * 1024
 
-    private(set) var verifiers: [[UInt8]: SCRAMVerifier] = [:]
+    private(set) var passwords: [[UInt8]: StoredPassword] = [:]
+    /// The file it was read from.
+    let path: String
     /// What is asked in place of an unknown user's, so that both take the same time.
     private let nobody: SCRAMVerifier
 
@@ -25,6 +28,7 @@ struct UserTable: Sendable {
     }
 
     init(text: String, path: String) throws(DaemonError) {
+        self.path = path
         var iterations = SCRAMVerifier.defaultIterations
         for (index, line) in PasswordFile.lines(of: text).enumerated() {
             guard case .user(let name, let verifierText) = line else {
@@ -33,16 +37,18 @@ struct UserTable: Sendable {
                 }
                 continue
             }
-            let verifier: SCRAMVerifier
-            do throws(SCRAMError) {
-                verifier = try SCRAMVerifier(verifierText)
+            let password: StoredPassword
+            do {
+                password = try StoredPassword(verifierText)
             } catch {
                 throw Self.fault(path, index, "\(error)")
             }
-            guard verifiers.updateValue(verifier, forKey: Array(name.utf8)) == nil else {
+            guard passwords.updateValue(password, forKey: Array(name.utf8)) == nil else {
                 throw Self.fault(path, index, "the user stands in the file twice")
             }
-            if verifiers.count == 1 { iterations = verifier.iterations }
+            if passwords.count == 1, case .scram(let verifier) = password {
+                iterations = verifier.iterations
+            }
         }
         nobody = Self.makeNobody(iterations)
     }
@@ -64,10 +70,39 @@ struct UserTable: Sendable {
 
     /// Whether the password is the user's. Takes long, for unknown users as well: not for the loop.
     func accepts(user: [UInt8], password: [UInt8]) -> Bool {
-        guard let verifier = verifiers[user] else {
+        switch passwords[user] {
+        case .scram(let verifier): return verifier.accepts(password: password)
+        case .mosquitto(let hash) where hash.accepts(password: password): return true
+        case .mosquitto, nil:
+            // A hash that is cheap to check takes as long as the others, or it would show.
             _ = nobody.accepts(password: password)
             return false
         }
-        return verifier.accepts(password: password)
+    }
+
+    /// The verifier for SCRAM-SHA-256; `nil` for unknown users, and for those whose password is kept as a
+    /// hash of Mosquitto's.
+    func verifier(of user: [UInt8]) -> SCRAMVerifier? {
+        if case .scram(let verifier) = passwords[user] { return verifier }
+        return nil
+    }
+
+    /// The user's password is kept otherwise from now on.
+    mutating func renew(_ user: [UInt8], _ verifier: SCRAMVerifier) {
+        passwords[user] = .scram(verifier)
+    }
+
+    /// Those who are not in `later` any more, and those who have another password there.
+    func changes(to later: UserTable?) -> (removed: Set<[UInt8]>, changed: Set<[UInt8]>) {
+        var removed: Set<[UInt8]> = []
+        var changed: Set<[UInt8]> = []
+        for (user, password) in passwords {
+            switch later?.passwords[user] {
+            case nil: removed.insert(user)
+            case password: break
+            default: changed.insert(user)
+            }
+        }
+        return (removed, changed)
     }
 }

@@ -4,6 +4,8 @@ import COpenSSL
 public enum Digest {
     /// Bytes of a SHA-256 hash.
     public static let sha256Length = 32
+    /// Bytes of a SHA-512 hash.
+    public static let sha512Length = 64
 
     /// SHA-256 (FIPS 180-4).
     public static func sha256(_ message: [UInt8]) -> [UInt8] {
@@ -12,6 +14,16 @@ public enum Digest {
         let done = unsafe EVP_Digest(
             message, message.count, &hash, nil, EVP_sha256(), nil)
         precondition(done == 1, "SHA-256 fails only without memory")
+        return hash
+    }
+
+    /// SHA-512 (FIPS 180-4).
+    public static func sha512(_ message: [UInt8]) -> [UInt8] {
+        var hash = [UInt8](repeating: 0, count: sha512Length)
+        // SAFETY: reads the message within the call, and writes 64 bytes, which the hash has.
+        let done = unsafe EVP_Digest(
+            message, message.count, &hash, nil, EVP_sha512(), nil)
+        precondition(done == 1, "SHA-512 fails only without memory")
         return hash
     }
 
@@ -30,14 +42,30 @@ public enum Digest {
     public static func pbkdf2SHA256(
         password: [UInt8], salt: [UInt8], iterations: Int
     ) -> [UInt8] {
+        // SAFETY: the function is a constant of libcrypto's.
+        unsafe pbkdf2(EVP_sha256(), sha256Length, password, salt, iterations)
+    }
+
+    /// 64 bytes from a password, PBKDF2 with HMAC-SHA-512 (RFC 8018, 5.2). Not for a loop's thread.
+    public static func pbkdf2SHA512(
+        password: [UInt8], salt: [UInt8], iterations: Int
+    ) -> [UInt8] {
+        // SAFETY: the function is a constant of libcrypto's.
+        unsafe pbkdf2(EVP_sha512(), sha512Length, password, salt, iterations)
+    }
+
+    private static func pbkdf2(
+        _ function: OpaquePointer?, _ length: Int, _ password: [UInt8], _ salt: [UInt8],
+        _ iterations: Int
+    ) -> [UInt8] {
         precondition(iterations > 0)
-        var key = [UInt8](repeating: 0, count: sha256Length)
+        var key = [UInt8](repeating: 0, count: length)
         // With a zero behind it, an empty password has an address too.
         let bytes = password.map { CChar(truncatingIfNeeded: $0) } + [0]
-        // SAFETY: reads as many bytes as it is told of password and salt, and writes 32.
+        // SAFETY: reads as many bytes as it is told of password and salt, and writes `length`.
         let done = unsafe PKCS5_PBKDF2_HMAC(
             bytes, Int32(password.count), salt, Int32(salt.count), Int32(clamping: iterations),
-            EVP_sha256(), Int32(sha256Length), &key)
+            function, Int32(length), &key)
         precondition(done == 1, "PBKDF2 fails only without memory")
         return key
     }

@@ -1,0 +1,20 @@
+import TLS
+
+/// What a password file keeps of one user's password.
+enum StoredPassword: Hashable, Sendable {
+    case scram(SCRAMVerifier)
+    /// Brought along from Mosquitto; replaced when the user logs in.
+    case mosquitto(MosquittoHash)
+
+    /// Reads what stands behind the colon; what it throws never holds the text.
+    init(_ text: Substring) throws {
+        self =
+            MosquittoHash.isOne(text)
+            ? .mosquitto(try MosquittoHash(text)) : .scram(try SCRAMVerifier(text))
+    }
+
+    var isForeign: Bool {
+        if case .mosquitto = self { return true }
+        return false
+    }
+}
