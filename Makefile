@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test unit e2e check fmt demo bench fuzz size docs clean
+.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ check: deps ## formatting, imports, unsafe code, no Foundation in daemons, docum
 
 fmt: ## format all Swift sources in place
 	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks
+
+ci-long: deps ## tests that have no end, much longer than `make test` does them (an hour)
+	@scripts/ci-long
 
 demo: deps ## the whole way on this machine, with a cut link (UPSTREAM=mosquitto|mqtts://…, KEEP=1)
 	@scripts/demo

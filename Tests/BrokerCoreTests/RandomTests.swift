@@ -6,7 +6,7 @@ import Testing
 /// Clients that come, go, subscribe and publish at random, against a model that only knows what must
 /// arrive. The seed in a failure replays it.
 @Suite struct RandomTests {
-    @Test(arguments: 1...30)
+    @Test(arguments: 1...scaled(30, 3_000))
     func `what must arrive arrives, in order, and QoS 2 once`(seed: UInt64) throws {
         var configuration = BrokerConfiguration()
         configuration.limits.inFlight = 3

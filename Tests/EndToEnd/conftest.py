@@ -14,6 +14,10 @@ from fleetlab.namespace import NetworkNamespace  # noqa: E402
 from fleetlab.processes import Process  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: `make ci-long` runs it again, and much more of it")
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     """A certification authority for the whole run."""
