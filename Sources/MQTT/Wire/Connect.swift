@@ -66,7 +66,7 @@ extension Connect {
             throw .authenticationWithoutMethod
         }
         let clientID = try reader.string(bytes)
-        try check(clientID, flags, bytes, reader)
+        try check(clientID, flags, isBridge: isBridge, bytes, reader)
         var connect = Connect(
             version: version, isBridge: isBridge, cleanStart: flags.contains(.cleanStart),
             keepAlive: keepAlive, clientID: clientID, properties: properties)
@@ -109,7 +109,8 @@ extension Connect {
     }
 
     private static func check(_ flags: Flags, _ reader: WireReader) throws(WireError) {
-        if flags.contains(.reserved) {
+        // 3.1 has that bit unused, and asks nothing of it.
+        if flags.contains(.reserved) && reader.version != .v3_1 {
             throw WireError(
                 reasonCode: .malformedPacket, clause: "MQTT-3.1.2-3",
                 detail: "the reserved connect flag is set")
@@ -140,12 +141,15 @@ extension Connect {
     }
 
     private static func check(
-        _ clientID: ByteRange, _ flags: Flags, _ bytes: Span<UInt8>, _ reader: WireReader
+        _ clientID: ByteRange, _ flags: Flags, isBridge: Bool, _ bytes: Span<UInt8>,
+        _ reader: WireReader
     ) throws(WireError) {
         switch reader.version {
         case .v3_1:
             let length = TextScan.codePoints(in: bytes.extracting(clientID.range))
-            if !(1...longestClientIDOf31).contains(length) {
+            // A bridge of Mosquitto is called by its machine and its connection: seldom so briefly.
+            let longest = isBridge ? Int.max : longestClientIDOf31
+            if !(1...longest).contains(length) {
                 throw WireError(
                     reasonCode: .clientIdentifierNotValid, clause: "MQTT 3.1, CONNECT",
                     detail: "a client identifier that has not 1 to 23 characters")
