@@ -27,12 +27,12 @@ public enum DaemonMain {
             case .subcommand(let name, let flags):
                 return try Program.run(subcommand: name, flags: flags)
             case .run(let flags):
-                let (settings, reader, level) = try configure(program, flags)
+                let (settings, reader, log) = try configure(program, flags)
                 if flags.has("--check-config") {
                     print(reader.effective(), terminator: "")
                     return .success
                 }
-                return try serve(program, settings, level, flags, stopTime)
+                return try serve(program, settings, log, flags, stopTime)
             }
         } catch {
             return report(error, of: specification)
@@ -42,26 +42,26 @@ public enum DaemonMain {
     /// Reads files and flags; throws everything that is wrong with them.
     private static func configure<Program: DaemonProgram>(
         _ program: Program.Type, _ flags: ParsedFlags
-    ) throws -> (Program.Settings, ConfigurationReader, LogLevel) {
+    ) throws -> (Program.Settings, ConfigurationReader, LogOptions) {
         var document = ConfigurationDocument()
         if let path = flags["--config"] { document = try ConfigurationDocument.load(path) }
         try Program.apply(flags, to: &document)
         let reader = ConfigurationReader(document)
-        let level = reader.table("log").choice("level", default: LogLevel.info)
+        let log = LogOptions(reader.table("log"))
         let settings = Program.readSettings(reader)
         try reader.finish()
-        return (settings, reader, level)
+        return (settings, reader, log)
     }
 
     private static func serve<Program: DaemonProgram>(
-        _ program: Program.Type, _ settings: Program.Settings, _ level: LogLevel,
+        _ program: Program.Type, _ settings: Program.Settings, _ logOptions: LogOptions,
         _ flags: ParsedFlags, _ stopTime: Duration
     ) throws -> ExitCode {
         let specification = Program.specification
         let path = try StateDirectory.path(
             flag: flags["--state-directory"], name: specification.stateName)
         let context = DaemonContext(
-            loop: try EventLoop(), log: Log(level: level), state: try StateDirectory(path: path),
+            loop: try EventLoop(), log: Log(logOptions), state: try StateDirectory(path: path),
             notifier: ServiceNotifier())
         let (loop, log, notifier) = (context.loop, context.log, context.notifier)
         defer { log.flush() }
@@ -108,9 +108,9 @@ public enum DaemonMain {
     ) {
         context.notifier.reloading()
         do {
-            let (settings, _, level) = try configure(Program.self, flags)
+            let (settings, _, log) = try configure(Program.self, flags)
             try program.reload(settings)
-            context.log.level = level
+            context.log.options = log
             context.log.notice("configuration reloaded")
         } catch {
             for line in lines(of: error) { context.log.error(line) }

@@ -7,16 +7,30 @@ import Testing
 
 /// Runs `body` with a log that writes into a pipe, and returns the lines.
 private func lines(
-    level: LogLevel = .debug, hasPriorities: Bool = false, _ body: (Log) -> Void
+    level: LogLevel = .debug, format: LogOptions.Format = .text, hasPriorities: Bool = false,
+    _ body: (Log) -> Void
 ) -> [String] {
     let pipe = Pipe()
     body(
         Log(
-            level: level, descriptor: pipe.fileHandleForWriting.fileDescriptor,
+            options(level, format), descriptor: pipe.fileHandleForWriting.fileDescriptor,
             hasPriorities: hasPriorities))
     try? pipe.fileHandleForWriting.close()
     let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     return text.split(separator: "\n").map(String.init)
+}
+
+private func options(_ level: LogLevel, _ format: LogOptions.Format = .text) -> LogOptions {
+    var options = LogOptions()
+    options.level = level
+    options.format = format
+    return options
+}
+
+/// A line as an independent parser reads it.
+private func object(_ line: String) throws -> [String: Any] {
+    let value = try JSONSerialization.jsonObject(with: Data(line.utf8))
+    return try #require(value as? [String: Any])
 }
 
 @Suite struct Logging {
@@ -96,18 +110,59 @@ private func lines(
             .reduce(0, +)
         #expect(floods + leftOut == 5_000)
         // A slow machine may see a new second or two begin.
-        #expect(floods >= Log.maximumLinesPerSecond)
+        #expect(floods >= LogOptions().linesPerSecond)
         #expect(floods < 2_000)
         #expect(written.contains("<3>one error"))
     }
 
     @Test func aNewSecondBeginsAnewAndTellsWhatWasLeftOut() {
-        let log = Log(level: .info, descriptor: -1, hasPriorities: true)
+        var limited = options(.info)
+        limited.linesPerSecond = 12
+        let log = Log(limited, descriptor: -1, hasPriorities: true)
         let start = MonotonicTime(nanoseconds: 5_000_000_000)
-        for _ in 0..<Log.maximumLinesPerSecond { #expect(log.admit(.info, at: start) == 0) }
+        for _ in 0..<12 { #expect(log.admit(.info, at: start) == 0) }
         for _ in 0..<7 { #expect(log.admit(.info, at: start + .milliseconds(999)) == nil) }
+        #expect(log.admit(.warning, at: start) == 0)
         #expect(log.admit(.info, at: start + .seconds(1)) == 7)
         #expect(log.admit(.info, at: start + .seconds(1)) == 0)
+    }
+
+    @Test func jsonHasTheSameFieldsWithNumbersAndSwitchesAsSuch() throws {
+        let line = try #require(
+            lines(format: .json) {
+                $0.warning(
+                    "client gone", ["client": "a b", "count": UInt16(3), "tls": true, "level": "x"])
+            }.first)
+        let found = try object(line)
+        #expect(Timestamp(try #require(found["time"] as? String)) != nil)
+        #expect(found["level"] as? String == "warning")
+        #expect(found["message"] as? String == "client gone")
+        #expect(found["client"] as? String == "a b")
+        #expect(line.contains(#""count":3,"tls":true,"level_":"x"}"#))
+    }
+
+    @Test func jsonKeepsThePriorityOfTheJournalInFront() throws {
+        let line = try #require(lines(format: .json, hasPriorities: true) { $0.error("a") }.first)
+        #expect(line.hasPrefix("<3>{\"time\":"))
+        #expect(try object(String(line.dropFirst(3)))["message"] as? String == "a")
+    }
+
+    @Test func jsonIsValidWhateverBytesAFieldHolds() throws {
+        var texts = (0...0x2100).compactMap { UnicodeScalar($0) }.map { "x\($0)y" }
+        texts += [
+            "\u{10FFFF}", "\u{FFFF}", "é\u{301}\u{301}", "\r\n",
+            String(repeating: "ü", count: 9_000),
+        ]
+        for first in UInt8(0)...255 {
+            texts.append(String(decoding: [0x61, first, 0xE2, 0x28, first], as: UTF8.self))
+        }
+        for text in texts {
+            let written = lines(format: .json) { $0.info(text, ["client": text]) }
+            #expect(written.count == 1)
+            let found = try object(try #require(written.first))
+            #expect(found["message"] as? String == text)
+            if text.utf8.count <= 1_024 { #expect(found["client"] as? String == text) }
+        }
     }
 
     @Test func standardErrorIsTheJournalOnlyWhenDeviceAndInodeAgree() throws {

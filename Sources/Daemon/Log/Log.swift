@@ -9,12 +9,9 @@ import Synchronization
 ///     2025-03-09T07:05:01.042Z notice listening address=127.0.0.1:1883
 ///
 /// Under systemd, whose journal adds the time, a line begins with its priority instead: `<5>listening …`.
+/// As JSON, each line is an object (`LogLine.json`), behind its priority where a journal reads it.
 /// Payloads and credentials never go into a field. Usable from any thread.
 public final class Log: Sendable {
-    /// Lines a second and level. What comes beyond is left out, counted, and told of with the next
-    /// line of that level, or by `flush`.
-    public static let maximumLinesPerSecond = 100
-
     private struct Window {
         var start = MonotonicTime.zero
         var lines = 0
@@ -22,7 +19,7 @@ public final class Log: Sendable {
     }
 
     private struct State {
-        var level: LogLevel
+        var options: LogOptions
         var windows: [LogLevel: Window] = [:]
     }
 
@@ -30,16 +27,16 @@ public final class Log: Sendable {
     private let descriptor: Int32
     private let hasPriorities: Bool
 
-    /// A log that writes to standard error, lines of `level` and above.
-    public convenience init(level: LogLevel = .info) {
+    /// A log that writes to standard error.
+    public convenience init(_ options: LogOptions = LogOptions()) {
         self.init(
-            level: level, descriptor: 2,
+            options, descriptor: 2,
             hasPriorities: Kernel.isJournal(2, stream: Kernel.environment("JOURNAL_STREAM")))
     }
 
     /// `descriptor` stays the caller's. `hasPriorities`: whether a journal reads it.
-    init(level: LogLevel, descriptor: Int32, hasPriorities: Bool) {
-        state = Mutex(State(level: level))
+    init(_ options: LogOptions, descriptor: Int32, hasPriorities: Bool) {
+        state = Mutex(State(options: options))
         self.descriptor = descriptor
         self.hasPriorities = hasPriorities
     }
@@ -76,10 +73,24 @@ public final class Log: Sendable {
         write(.error, message, fields)
     }
 
-    /// The lowest level that is written; may be changed while others log.
+    /// A line of a level that is only known when it is written.
+    public func write(
+        _ level: LogLevel, _ message: @autoclosure () -> String,
+        _ fields: @autoclosure () -> Fields = [:]
+    ) {
+        write(level, message, fields)
+    }
+
+    /// May be changed while others log.
+    public var options: LogOptions {
+        get { state.withLock { $0.options } }
+        set { state.withLock { $0.options = newValue } }
+    }
+
+    /// The lowest level that is written.
     public var level: LogLevel {
-        get { state.withLock { $0.level } }
-        set { state.withLock { $0.level = newValue } }
+        get { options.level }
+        set { state.withLock { $0.options.level = newValue } }
     }
 
     /// Says how many lines were left out so far; called at the end.
@@ -97,20 +108,20 @@ public final class Log: Sendable {
     private func write(_ level: LogLevel, _ message: () -> String, _ fields: () -> Fields) {
         guard let leftOut = admit(level, at: SystemClock.monotonic()) else { return }
         if leftOut > 0 { tellLeftOut(leftOut, level) }
-        emit(level, LogLine.text(message(), fields()))
+        emit(level, message(), fields())
     }
 
     /// `nil`: not to be written; else how many lines of this level were left out before it.
     func admit(_ level: LogLevel, at now: MonotonicTime) -> Int? {
         state.withLock { state in
-            guard level >= state.level else { return nil }
+            guard level >= state.options.level else { return nil }
             var window = state.windows[level] ?? Window(start: now)
             defer { state.windows[level] = window }
             if now - window.start >= .seconds(1) {
                 window.start = now
                 window.lines = 0
             }
-            guard window.lines < Log.maximumLinesPerSecond else {
+            guard window.lines < state.options.linesPerSecond else {
                 window.leftOut += 1
                 return nil
             }
@@ -122,19 +133,21 @@ public final class Log: Sendable {
 
     private func tellLeftOut(_ count: Int, _ level: LogLevel) {
         emit(
-            level,
-            LogLine.text(
-                "log lines left out",
-                ["count": count, "limit_per_second": Log.maximumLinesPerSecond]))
+            level, "log lines left out",
+            ["count": count, "limit_per_second": options.linesPerSecond])
     }
 
-    private func emit(_ level: LogLevel, _ text: String) {
-        let head =
-            hasPriorities
-            ? "<\(level.priority)>"
-            : "\(Timestamp(unixMilliseconds: SystemClock.unixMilliseconds())) \(level.rawValue) "
+    private func emit(_ level: LogLevel, _ message: String, _ fields: Fields) {
+        let priority = hasPriorities ? "<\(level.priority)>" : ""
+        let time = Timestamp(unixMilliseconds: SystemClock.unixMilliseconds())
+        let line =
+            switch options.format {
+            case .json: priority + LogLine.json(time, level, message, fields)
+            case .text where hasPriorities: priority + LogLine.text(message, fields)
+            case .text: "\(time) \(level.rawValue) " + LogLine.text(message, fields)
+            }
         // One write for a line, so that lines of several threads do not mix. A log that cannot be
         // written is no reason to stop, and there is nowhere to say so.
-        Kernel.writeOnce(descriptor, head + text + "\n")
+        Kernel.writeOnce(descriptor, line + "\n")
     }
 }

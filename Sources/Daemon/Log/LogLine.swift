@@ -71,14 +71,14 @@ enum LogLine {
     }
 
     /// C0, DEL and C1, and what turns the direction of text: all of it can make a line lie.
-    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+    static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0...0x1F, 0x7F...0x9F, 0x200E...0x200F, 0x2028...0x202E, 0x2066...0x2069: true
         default: false
         }
     }
 
-    private static func cut(_ text: String) -> String {
+    static func cut(_ text: String) -> String {
         guard text.utf8.count > maximumValueBytes else { return text }
         // Scalar by scalar: one character can be as long as its writer likes.
         var kept = String.UnicodeScalarView()
