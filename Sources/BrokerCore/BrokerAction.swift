@@ -49,10 +49,12 @@ public enum AuthenticationResult: Sendable, Equatable {
 /// Something that people may want to know; never holds payloads or passwords.
 public enum BrokerEvent: Sendable {
     case connected(ConnectionID, ConnectedClient)
-    /// CONNECT was answered with an error, or the connection ended before one.
-    case refused(ConnectionID, clientID: [UInt8], DisconnectCause)
+    /// CONNECT was answered with an error, or the connection ended before one. What it said of itself
+    /// was not checked; the identifier is empty where nothing came.
+    case refused(ConnectionID, clientID: [UInt8], user: [UInt8]?, DisconnectCause)
     /// With the messages that its session has lost since it began.
-    case disconnected(ConnectionID, clientID: [UInt8], DisconnectCause, droppedMessages: UInt64)
+    case disconnected(
+        ConnectionID, clientID: [UInt8], user: [UInt8]?, DisconnectCause, droppedMessages: UInt64)
     case sessionExpired(clientID: [UInt8], droppedMessages: UInt64)
     /// The first message that a session's queue had no room for since it was last empty.
     case queueFull(clientID: [UInt8])
@@ -94,8 +96,26 @@ public enum DisconnectCause: Sendable, Equatable {
     case shuttingDown
     /// The user is gone, or has another password.
     case userChanged(ReasonCode)
+    /// An operator of the server ended it.
+    case byOperator
     /// Refused or thrown out for what it sent.
     case fault(ReasonCode, clause: String, detail: String)
+
+    /// What DISCONNECT says or would say (3.14.2.1); `nil` where the transport ended without a word.
+    public var reasonCode: ReasonCode? {
+        switch self {
+        case .byClient: .normalDisconnection
+        case .byClientWithWill: .disconnectWithWillMessage
+        case .connectionClosed, .connectionFailed: nil
+        case .noConnectInTime: .maximumConnectTime
+        case .keepAliveTimeout: .keepAliveTimeout
+        case .takenOver: .sessionTakenOver
+        case .shuttingDown: .serverShuttingDown
+        case .userChanged(let code): code
+        case .byOperator: .administrativeAction
+        case .fault(let code, _, _): code
+        }
+    }
 
     /// Whether the client's will is published: all but a DISCONNECT without it. [MQTT-3.14.4-3]
     var publishesWill: Bool { self != .byClient && self != .shuttingDown }
@@ -114,6 +134,7 @@ extension DisconnectCause: CustomStringConvertible {
         case .shuttingDown: "server is shutting down"
         case .userChanged(.notAuthorized): "the user was removed"
         case .userChanged: "the user's password was changed"
+        case .byOperator: "disconnected by an operator"
         case .fault(let code, let clause, let detail): "\(detail) (\(code.name), \(clause))"
         }
     }

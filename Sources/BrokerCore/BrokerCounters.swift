@@ -7,6 +7,9 @@ public struct BrokerCounters: Sendable, Equatable {
     public var sessionsExpired: UInt64 = 0
     public var sessionsTakenOver: UInt64 = 0
 
+    /// CONNECT packets taken, refused ones included.
+    public var connectsReceived: UInt64 = 0
+
     public var packetsReceived: UInt64 = 0
     public var bytesReceived: UInt64 = 0
     public var bytesSent: UInt64 = 0
@@ -14,6 +17,11 @@ public struct BrokerCounters: Sendable, Equatable {
     public var publishesReceived: UInt64 = 0
     /// PUBLISH packets put into a client's output, resent ones included.
     public var publishesSent: UInt64 = 0
+    /// Packets of all other types put into a client's output.
+    public var controlPacketsSent: UInt64 = 0
+    /// Payload bytes of `publishesReceived` and of `publishesSent`.
+    public var publishBytesReceived: UInt64 = 0
+    public var publishBytesSent: UInt64 = 0
     public var willsPublished: UInt64 = 0
 
     /// QoS 0 messages not given to a client whose output was full (`limits.output_bytes`).
@@ -38,4 +46,31 @@ public struct BrokerCounters: Sendable, Equatable {
     public var duplicatesReceived: UInt64 = 0
 
     public init() {}
+
+    /// Adds what another shard has counted.
+    public static func += (sum: inout BrokerCounters, other: BrokerCounters) {
+        sum.connectionsOpened &+= other.connectionsOpened
+        sum.connectionsClosed &+= other.connectionsClosed
+        sum.connectionsRefused &+= other.connectionsRefused
+        sum.sessionsExpired &+= other.sessionsExpired
+        sum.sessionsTakenOver &+= other.sessionsTakenOver
+        sum.connectsReceived &+= other.connectsReceived
+        sum.packetsReceived &+= other.packetsReceived
+        sum.bytesReceived &+= other.bytesReceived
+        sum.bytesSent &+= other.bytesSent
+        sum.publishesReceived &+= other.publishesReceived
+        sum.publishesSent &+= other.publishesSent
+        sum.controlPacketsSent &+= other.controlPacketsSent
+        sum.publishBytesReceived &+= other.publishBytesReceived
+        sum.publishBytesSent &+= other.publishBytesSent
+        sum.willsPublished &+= other.willsPublished
+        sum.droppedSlowReader &+= other.droppedSlowReader
+        sum.droppedQueueFull &+= other.droppedQueueFull
+        sum.droppedTooLarge &+= other.droppedTooLarge
+        sum.droppedExpired &+= other.droppedExpired
+        sum.droppedSessionEnded &+= other.droppedSessionEnded
+        sum.droppedRetainedFull &+= other.droppedRetainedFull
+        sum.publishesRefused &+= other.publishesRefused
+        sum.duplicatesReceived &+= other.duplicatesReceived
+    }
 }

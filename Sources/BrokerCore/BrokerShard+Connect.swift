@@ -9,6 +9,13 @@ extension BrokerShard {
         guard connections[c].phase != .connected else {
             return fail(c, .protocolError, "MQTT-3.1.0-2", "a second CONNECT", now)
         }
+        if connections[c].phase == .awaitingConnect {
+            counters.connectsReceived += 1
+            connections[c].claim = ClientClaim(connect, source)
+        } else {
+            // The same packet once more, behind its password check.
+            counters.packetsReceived &-= 1
+        }
         // Before all that may be refused: a refusal keeps to it as well. [MQTT-3.2.2-19]
         if let size = properties.uint32(.maximumPacketSize, in: source) {
             connections[c].maximumPacketSize = min(Int(size), WireLimits.largestPacketSize)
@@ -54,11 +61,14 @@ extension BrokerShard {
         let (session, isPresent) = openSession(
             clientID, owner, known, cleanStart: connect.cleanStart, expiry.granted, now)
         connections[c].phase = .connected
+        connections[c].claim = nil
+        connections[c].connectedAt = now
         connections[c].session = session
         sessions[session].connection = c
         adopt(rights, session, c)
         awaitLookups(session, c)
         adopt(connect, source, c, now)
+        connected.count(connect.version, 1)
         if let will { keep(will, source, session, now) }
         promise(c)
         sendConnAck(c, sessionPresent: isPresent, .success, answer)

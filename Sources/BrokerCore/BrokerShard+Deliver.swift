@@ -30,8 +30,14 @@ extension BrokerShard {
             guard hasRoom(c, for: head.packetSize(delivery.view)) else { return }
             head.encode(delivery.view, in: source, into: &connections[c].output)
         }
-        counters.publishesSent &+= 1
+        countSent(delivery.view)
         markDirty(c)
+    }
+
+    @inline(__always)
+    private mutating func countSent(_ view: MessageView) {
+        counters.publishesSent &+= 1
+        counters.publishBytesSent &+= UInt64(truncatingIfNeeded: view.payload.count)
     }
 
     /// Whether a QoS 0 packet of this size may be appended; counts it as dropped where not.
@@ -91,7 +97,7 @@ extension BrokerShard {
         }
         head.packetID = packetID
         head.encode(delivery.view, in: source, into: &connections[c].output)
-        counters.publishesSent &+= 1
+        countSent(delivery.view)
         markDirty(c)
     }
 
@@ -217,7 +223,7 @@ extension BrokerShard {
         }
         let body = message.body
         head.encode(view, in: body.span, into: &connections[c].output)
-        counters.publishesSent &+= 1
+        countSent(view)
         markDirty(c)
     }
 
@@ -260,7 +266,7 @@ extension BrokerShard {
             }
             let body = message.body
             head.encode(message.view, in: body.span, into: &connections[c].output)
-            counters.publishesSent &+= 1
+            countSent(message.view)
             markDirty(c)
         }
     }

@@ -58,13 +58,17 @@ extension BrokerShard {
         let id = ConnectionID(connections.key(at: c))
         act(.close(id))
         guard wasConnected else {
-            return log(.refused(id, clientID: [], cause))
+            let claim = connections[c].claim
+            connections[c].claim = nil
+            return log(
+                .refused(id, clientID: claim?.clientID ?? [], user: claim?.user, cause))
         }
+        connected.count(connections[c].version, -1)
         let s = connections[c].session
         sessions[s].droppedMessages += connections[c].droppedMessages
         log(
             .disconnected(
-                id, clientID: sessions[s].clientID, cause,
+                id, clientID: sessions[s].clientID, user: sessions[s].owner, cause,
                 droppedMessages: sessions[s].droppedMessages))
         connections[c].session = Connection.noSession
         sessions[s].connection = Session.noConnection

@@ -16,6 +16,7 @@ extension BrokerShard {
             properties: properties.properties)
         packet.encode(
             from: properties.bytes.span, version: version, into: &connections[c].output)
+        counters.controlPacketsSent &+= 1
         markDirty(c)
     }
 
@@ -47,6 +48,7 @@ extension BrokerShard {
         }
         let packet = Disconnect(reasonCode: reason, properties: writer.properties)
         packet.encode(from: writer.bytes.span, version: .v5_0, into: &connections[c].output)
+        counters.controlPacketsSent &+= 1
         markDirty(c)
     }
 
@@ -63,6 +65,7 @@ extension BrokerShard {
             connections[c].output.append(bigEndian: first | 0x0003_0000 | UInt32(packetID))
             connections[c].output.append(reason.rawValue)
         }
+        counters.controlPacketsSent &+= 1
         markDirty(c)
     }
 
@@ -89,6 +92,7 @@ extension BrokerShard {
             UnsubAck(packetID: packetID, properties: properties, reasonCodes: range)
                 .encode(from: arena.span, version: version, into: &connections[c].output)
         }
+        counters.controlPacketsSent &+= 1
         markDirty(c)
     }
 }

@@ -8,6 +8,7 @@ extension BrokerShard {
         _ now: MonotonicTime
     ) {
         counters.publishesReceived &+= 1
+        counters.publishBytesReceived &+= UInt64(truncatingIfNeeded: publish.payload.count)
         if publish.properties.contains(.topicAlias) {
             // The maximum that CONNACK announced is 0.
             return fail(

@@ -51,6 +51,7 @@ extension BrokerShard {
             // [MQTT-3.12.4-1]
             connections[c].output.append(PacketType.pingResp.rawValue << 4)
             connections[c].output.append(0)
+            counters.controlPacketsSent &+= 1
             markDirty(c)
         case .disconnect(let packet): take(packet, source, c, now)
         case .auth:

@@ -13,6 +13,9 @@ extension BrokerShard {
     /// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]
     mutating func retain(_ source: Span<UInt8>, _ delivery: inout Delivery) {
         let topic = source.extracting(delivery.view.topic.range)
+        if delivery.isServers && Self.isServersTopic(topic) {
+            return retainServers(source, &delivery)
+        }
         guard !delivery.view.payload.isEmpty else {
             if retained.remove(topic) != nil, journal.isRecording {
                 journal.record(.retainedRemoved(topic: [UInt8](copying: topic)))
@@ -25,7 +28,8 @@ extension BrokerShard {
         }
         let message = delivery.shared(in: source)
         retained.set(topic, message, bytes: message.cost + Self.treeCost(topic))
-        journal.record(.retained(message))
+        // What the server says of itself is true while it runs, and no longer.
+        if !delivery.isServers { journal.record(.retained(message)) }
         if message.hasExpiry { sweep(at: message.expiresAt, delivery.now) }
     }
 
@@ -61,7 +65,9 @@ extension BrokerShard {
     mutating func sendRetained(
         _ lookup: RetainedLookup, _ c: UInt32, _ now: MonotonicTime
     ) {
-        let isCheap = !lookup.filter.hasWildcard || retained.nodeCount <= Self.cheapNodes
+        let isCheap =
+            !lookup.filter.hasWildcard || retained.nodeCount <= Self.cheapNodes
+            || Self.isServersTopic(lookup.filter.bytes.span)
         let s = connections[c].session
         if isCheap && sessions[s].lookups.isEmpty { return sendRetained(lookup, to: s, now) }
         sessions[s].lookups.append(lookup)
@@ -107,13 +113,18 @@ extension BrokerShard {
     ) {
         var found: [Message] = []
         var expired: [Message] = []
-        retained.forEach(matching: lookup.filter) { _, message in
+        func sort(_ message: Message) -> Bool {
             if message.isExpired(at: now) {
                 expired.append(message)
             } else {
                 found.append(message)
             }
             return true
+        }
+        if Self.isServersTopic(lookup.filter.bytes.span) {
+            serversRetained.forEach(matching: lookup.filter) { _, message in sort(message) }
+        } else {
+            retained.forEach(matching: lookup.filter) { _, message in sort(message) }
         }
         for message in expired { forgetExpired(message) }
         found = permitted(found, to: s)

@@ -26,6 +26,8 @@ struct Delivery {
     /// The whole packet where it can leave as it came but for its first byte: QoS 0 to QoS 0, same version.
     var packet: ByteRange?
     var packetIsVersion5 = false
+    /// The server's own word; only that is kept below `$SYS`.
+    var isServers = false
     /// The counted object, once something needs it.
     var message: Message?
     /// Who publishes it, where it is to be retained.
@@ -72,11 +74,12 @@ extension BrokerShard {
             view: message.view, message: message,
             remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
         let body = message.body
-        _ = routeHere(body.span, &delivery, from: publisher)
+        routeHere(body.span, &delivery, from: publisher)
     }
 
     @inline(__always)
-    private mutating func routeHere(
+    @discardableResult
+    mutating func routeHere(
         _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
     ) -> Int {
         if delivery.view.isRetained { retain(source, &delivery) }

@@ -25,6 +25,10 @@ public struct BrokerShard: ~Copyable {
     var gated = RingQueue<GatedConnection>()
     var matches = MatchBuffer()
     var outbox: [ShardValue] = []
+    /// Clients that are connected, by version.
+    var connected = ConnectedClients()
+    /// What the server keeps retained below `$SYS`: not a user's, and never in a store.
+    var serversRetained: RetainedTree<Message>
     /// The sum of all `Connection.countedBytes`.
     var connectingBytes = 0
     /// When expired retained messages are looked for next.
@@ -57,6 +61,7 @@ public struct BrokerShard: ~Copyable {
         journal = Journal(durability: configuration.durability)
         subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
         retained = RetainedTree(seed: seed)
+        serversRetained = RetainedTree(seed: seed)
         wireLimits = Self.wireLimits(configuration.limits)
     }
 

@@ -54,6 +54,9 @@ struct Connection: ~Copyable {
     /// The client's Maximum Packet Size.
     var maximumPacketSize = WireLimits.largestPacketSize
     var session = Connection.noSession
+    /// What its CONNECT says that it is, until that is settled.
+    var claim: ClientClaim?
+    var connectedAt = MonotonicTime.zero
     var lastReceived: MonotonicTime
     /// The deadline in the shard's heap that counts.
     var deadline = MonotonicTime.distantFuture

@@ -9,19 +9,20 @@ extension ShardServer {
         func peer(_ id: ConnectionID) -> String { address(id)?.description ?? "unknown" }
         switch event {
         case .connected(let id, let client): logConnected(client, peer(id))
-        case .refused(let id, _, let cause):
-            log.warning("connection refused", ["address": peer(id), "reason": cause])
-        case .disconnected(let id, let clientID, let cause, let dropped):
-            let name = Self.text(clientID)
-            if cause.isOrdinary {
-                log.info(
-                    "client disconnected",
-                    ["client": name, "address": peer(id), "reason": cause, "dropped": dropped])
-            } else {
-                log.warning(
-                    "client disconnected",
-                    ["client": name, "address": peer(id), "reason": cause, "dropped": dropped])
-            }
+        case .refused(let id, let clientID, let user, let cause):
+            log.warning(
+                "connection refused",
+                [
+                    "client": Self.text(clientID), "address": peer(id), "user": Self.text(user),
+                    "code": Self.text(cause.reasonCode), "reason": cause,
+                ])
+        case .disconnected(let id, let clientID, let user, let cause, let dropped):
+            log.write(
+                cause.isOrdinary ? .info : .warning, "client disconnected",
+                [
+                    "client": Self.text(clientID), "address": peer(id), "user": Self.text(user),
+                    "code": Self.text(cause.reasonCode), "reason": cause, "dropped": dropped,
+                ])
         case .sessionExpired(let clientID, let dropped):
             log.info("session expired", ["client": Self.text(clientID), "dropped": dropped])
         case .queueFull(let clientID):
@@ -61,13 +62,22 @@ extension ShardServer {
             "client connected",
             [
                 "client": Self.text(client.clientID), "address": address,
-                "version": client.version.name, "user": client.user.map(Self.text) ?? "-",
+                "version": client.version.name, "user": Self.text(client.user),
                 "clean": client.cleanStart, "present": client.sessionPresent,
                 "keep_alive": client.keepAliveSeconds,
             ])
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    private static func text(_ user: [UInt8]?) -> String { user.map { text($0) } ?? "-" }
+
+    /// `0x8D`, as the standard writes it.
+    private static func text(_ code: ReasonCode?) -> String {
+        guard let code else { return "-" }
+        let digits = String(code.rawValue, radix: 16, uppercase: true)
+        return "0x" + (digits.count < 2 ? "0" : "") + digits
+    }
 }
 
 extension ProtocolVersion {
@@ -84,7 +94,9 @@ extension DisconnectCause {
     /// What happens every day, and tells nobody of a fault.
     fileprivate var isOrdinary: Bool {
         switch self {
-        case .byClient, .byClientWithWill, .connectionClosed, .takenOver, .shuttingDown: true
+        case .byClient, .byClientWithWill, .connectionClosed, .takenOver, .shuttingDown,
+            .byOperator:
+            true
         default: false
         }
     }

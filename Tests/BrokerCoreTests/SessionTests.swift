@@ -231,7 +231,11 @@ import Testing
         #expect(again.received().map(\.payload) == ["1", "2", "3"])
         again.drop()
         let dropped = broker.events.compactMap { event in
-            if case .disconnected(_, Array("c".utf8), _, let count) = event { count } else { nil }
+            if case .disconnected(_, Array("c".utf8), _, _, let count) = event {
+                count
+            } else {
+                nil
+            }
         }
         #expect(dropped == [0, 2], "the line that ends the next connection says how many")
     }

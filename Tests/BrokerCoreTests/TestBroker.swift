@@ -104,7 +104,7 @@ final class TestBroker {
     /// What was logged about the end of a client's connections.
     func causes(_ clientID: String) -> [DisconnectCause] {
         events.compactMap { event in
-            if case .disconnected(_, let id, let cause, _) = event, id == Array(clientID.utf8) {
+            if case .disconnected(_, let id, _, let cause, _) = event, id == Array(clientID.utf8) {
                 return cause
             }
             return nil
@@ -114,7 +114,7 @@ final class TestBroker {
     /// Why connections were refused.
     var refusals: [DisconnectCause] {
         events.compactMap { event in
-            if case .refused(_, _, let cause) = event { return cause }
+            if case .refused(_, _, _, let cause) = event { return cause }
             return nil
         }
     }

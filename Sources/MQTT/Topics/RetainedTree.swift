@@ -110,6 +110,17 @@ public struct RetainedTree<Value> {
         }
     }
 
+    /// Calls `body` with the values of at most `limit` places, from `start` on; returns the place to
+    /// go on from, `nil` at the end. What changes between two calls may be missed or met twice.
+    @inlinable
+    public func forEachValue(from start: Int, limit: Int, _ body: (Value) -> Void) -> Int? {
+        let stop = min(entries.count, start + limit)
+        for place in start..<max(start, stop) {
+            if let entry = entries[place] { body(entry.value) }
+        }
+        return stop < entries.count ? stop : nil
+    }
+
     /// Traps unless the tree is whole: every topic has a value and every value a topic, every count
     /// is right, children said to be in order are, and no free place is lost.
     public func checkInvariants() {
