@@ -188,6 +188,18 @@ extension ByteBuffer {
         return try unsafe body(unread)
     }
 
+    /// Lets `body` change the unread bytes in place; it says how many of them, from the first on, stay.
+    public mutating func rewrite<Failure: Error>(
+        _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Int
+    ) throws(Failure) {
+        // SAFETY: the span cannot escape the call, in which `self` is held; what it covers is initialised.
+        var unread = unsafe MutableSpan(
+            _unsafeElements: UnsafeMutableBufferPointer(rebasing: memory[head..<tail]))
+        let kept = try body(&unread)
+        precondition(kept >= 0 && kept <= count, "more bytes kept than there were")
+        tail = head + kept
+    }
+
     /// Appends what `body` writes, for read(2): it is given room for at least `minimum` bytes and
     /// says how many it filled. Returns that number.
     @discardableResult

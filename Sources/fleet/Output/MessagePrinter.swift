@@ -1,7 +1,7 @@
 import FleetModel
+import IO
 import JSON
 import MQTT
-import TLS
 
 /// Prints messages, each as it comes.
 final class MessagePrinter {
