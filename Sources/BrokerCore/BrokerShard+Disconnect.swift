@@ -19,6 +19,16 @@ extension BrokerShard {
         end(c, cause, now)
     }
 
+    /// Ends a connection for a reason of the transport's, such as a broken frame around its bytes.
+    ///
+    /// What is in its output leaves; then comes `closed`, as always.
+    public mutating func close(
+        _ id: ConnectionID, _ cause: DisconnectCause, at now: MonotonicTime
+    ) {
+        guard connections.contains(id.key) else { return }
+        end(id.index, cause, now)
+    }
+
     /// CONNECT is answered with an error, and the connection ends. [MQTT-3.2.2-7]
     mutating func refuse(
         _ c: UInt32, _ reason: ReasonCode, _ clause: String, _ detail: String,

@@ -58,6 +58,12 @@ public struct Transport: ~Copyable {
         self.init(socket, connection)
     }
 
+    /// The server's side of TLS on a connection that was plain so far, and whose peer begins it now.
+    public mutating func secure(_ context: TLSContext) throws(TLSError) {
+        precondition(context.isServer && tls == nil)
+        tls = try TLSConnection.open(context, descriptor: descriptor.rawValue, host: nil)
+    }
+
     public var isSecure: Bool { tls != nil }
 
     /// Whether the handshake is over; a plain connection has none.

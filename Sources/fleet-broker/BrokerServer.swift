@@ -11,7 +11,11 @@ final class BrokerServer {
     private var settings: BrokerSettings
     private let shard: ShardServer
     private let passwords: PasswordChecker
-    private var listeners: [ServerListener] = []
+    let gate: SharedGate
+    /// In the order of the configuration.
+    var listeners: [ServerListener] = []
+    /// Nothing was configured, and it listens on loopback.
+    var listensByDefault: Bool
 
     init(_ settings: BrokerSettings, loop: EventLoop, log: Log) throws(DaemonError) {
         self.settings = settings
@@ -20,9 +24,14 @@ final class BrokerServer {
         let passwords = PasswordChecker(
             try settings.readUsers(), loop: loop, log: log, waitingLimit: settings.passwordChecks)
         self.passwords = passwords
+        listensByDefault = settings.listeners.isEmpty
+        gate = SharedGate(AddressGate(settings.gate, loopback: settings.loopbackGate))
+        var configuration = settings.broker
+        configuration.limits.connections = Self.allowDescriptors(
+            for: configuration.limits.connections, log)
         shard = ShardServer(
-            BrokerShard(configuration: settings.broker, seed: SystemRandom.number()),
-            loop: loop, log: log
+            BrokerShard(configuration: configuration, seed: SystemRandom.number()),
+            loop: loop, log: log, handshakesPerTurn: settings.handshakesPerTurn
         ) { user, password, peer, completion in
             passwords.check(user: user, password: password, from: peer, completion)
         }
@@ -30,50 +39,71 @@ final class BrokerServer {
 
     /// Opens the listeners; when it returns, clients can connect.
     func start() throws(DaemonError) {
-        listeners = try ServerListener.open(settings)
-        allowDescriptors(for: settings.broker.limits.connections)
-        for listener in listeners {
-            do throws(IOError) {
-                try listener.socket.start(
-                    on: loop,
-                    trouble: { [log] error in log.error("cannot accept", ["error": error]) },
-                    accept: { [shard] socket, peer in shard.accept(socket, peer, listener) })
-            } catch {
-                throw DaemonError(.unavailable, "\(error)")
+        listeners =
+            settings.listeners.isEmpty
+            ? try ServerListener.openLoopback(settings, gate: gate)
+            : try settings.listeners.map { listener throws(DaemonError) in
+                try ServerListener.open(listener, settings, gate: gate)
             }
-            log.notice(
-                "listening",
-                ["address": listener.socket.address, "tls": listener.context != nil])
-        }
+        for listener in listeners { try start(listener) }
     }
 
-    /// Takes over users, rules, limits and certificates; connections stay, but for those of users who are
-    /// gone or have another password.
+    func start(_ listener: ServerListener) throws(DaemonError) {
+        do throws(IOError) {
+            let terms = listener.terms
+            try listener.socket.start(
+                on: loop,
+                trouble: { [log] error in log.error("cannot accept", ["error": error]) },
+                accept: { [shard] socket, peer in shard.accept(socket, peer, terms) })
+        } catch {
+            throw DaemonError(.unavailable, "\(error)")
+        }
+        log.notice(
+            "listening",
+            [
+                "address": listener.socket.address, "protocol": listener.terms.settings.scheme,
+                "name": listener.terms.settings.name,
+            ])
+    }
+
+    /// Takes over users, rules, limits, certificates and listeners; connections stay, but for those of users
+    /// who are gone or have another password.
     func reload(_ settings: BrokerSettings) throws(DaemonError) {
         let users = try settings.readUsers()
-        let contexts = try listeners.map { listener throws(DaemonError) in
-            try listener.makeContext()
-        }
+        let change = try prepareListeners(settings)
         // Nothing has changed so far: a bad file leaves everything as it was.
         let changes = passwords.users?.changes(to: users) ?? (removed: [], changed: [])
         passwords.replaceUsers(users)
-        shard.reconfigure(settings.broker, removed: changes.removed, changed: changes.changed)
+        var broker = settings.broker
+        broker.limits.connections = Self.allowDescriptors(for: broker.limits.connections, log)
+        shard.reconfigure(broker, removed: changes.removed, changed: changes.changed)
+        shard.handshakesPerTurn = settings.handshakesPerTurn
+        gate.change(settings.gate, loopback: settings.loopbackGate)
         self.settings = settings
-        for (listener, context) in zip(listeners, contexts) { listener.context = context }
+        apply(change)
     }
 
-    /// One descriptor for each connection, and some for files and the loop.
-    private func allowDescriptors(for connections: Int) {
-        let allowed = DescriptorLimit.raise(to: connections + 64)
-        guard allowed < connections + 64 else { return }
+    /// One descriptor for each connection, and a reserve for files, sockets and the loop. Where the system
+    /// allows fewer, there are fewer connections, so that the store, the log and a reload find one to the end.
+    private static func allowDescriptors(for connections: Int, _ log: Log) -> Int {
+        let wanted = connections + descriptorReserve
+        let allowed = DescriptorLimit.raise(to: wanted)
+        guard allowed < wanted else { return connections }
+        let possible = max(1, allowed - min(descriptorReserve, allowed / 2))
         log.warning(
-            "fewer descriptors than limits.connections; others are closed as they come",
-            ["descriptors": allowed, "connections": connections, "hint": "LimitNOFILE="])
+            "fewer descriptors than limits.connections asks for; there are fewer connections",
+            ["descriptors": allowed, "connections": possible, "hint": "LimitNOFILE="])
+        return possible
     }
+
+    /// Descriptors that connections do not take.
+    private static let descriptorReserve = 64
 
     /// Says goodbye to all clients and calls `done` when they are gone, or have had their time.
     func stop(_ done: @escaping () -> Void) {
         for listener in listeners { listener.socket.stop() }
+        // They close, and the paths of Unix sockets go.
+        listeners = []
         shard.stop(done)
     }
 }

@@ -6,11 +6,6 @@ import TLS
 
 /// `broker.toml`, understood.
 struct BrokerSettings {
-    struct ListenerSettings {
-        var address: SocketAddress
-        var tls: TLSServerConfiguration?
-    }
-
     /// Empty: 127.0.0.1 and ::1 at port 1883.
     var listeners: [ListenerSettings] = []
     var passwordFile: String?
@@ -19,6 +14,12 @@ struct BrokerSettings {
     /// Password checks that may wait; CONNECT is refused as busy above it.
     var passwordChecks: Int
     var broker = BrokerConfiguration()
+
+    /// What one address (IPv6: one /64) may do, and what one of this machine itself may.
+    var gate = AddressGate.Limits()
+    var loopbackGate = AddressGate.Limits()
+    /// TLS handshakes that go on in one turn of the loop.
+    var handshakesPerTurn: Int
 
     static let defaultPort: UInt16 = 1883
 
@@ -30,51 +31,12 @@ struct BrokerSettings {
         }
         let limits = reader.table("limits")
         passwordChecks = limits.integer("password_checks", default: 64, in: 1...100_000)
+        handshakesPerTurn = limits.integer("tls_handshakes", default: 16, in: 1...10_000)
+        readGate(limits)
         listeners = reader.tables("listener").compactMap { readListener($0) }
         broker.limits = Self.readLimits(limits)
         broker.access = Self.readAccess(reader, listeners: listenerNames)
         readSession(reader.table("session"))
-    }
-
-    /// What a listener asks of those who connect through it.
-    func rules(for address: SocketAddress) -> AccessRules {
-        let isOpen = allowsAnonymous ?? (passwordFile == nil && address.isLoopback)
-        return AccessRules(
-            allowsAnonymous: isOpen, checksPasswords: passwordFile != nil,
-            listener: address.description)
-    }
-
-    private func readListener(_ reader: ConfigurationReader) -> ListenerSettings? {
-        let address = reader.requiredParsed("address") { text in
-            guard let address = SocketAddress(text) else {
-                throw ConfigurationProblem(
-                    "\"\(text)\" is no address and port",
-                    hint: "write \"127.0.0.1:1883\", \"[::1]:1883\" or \"0.0.0.0:1883\"")
-            }
-            return address
-        }
-        var tls: TLSServerConfiguration?
-        if let table = reader.optionalTable("tls") {
-            let certificate = table.path("certificate")
-            let key = table.path("key")
-            let authority = table.path("client_ca")
-            if let certificate, let key {
-                tls = TLSServerConfiguration(
-                    certificateFile: certificate, keyFile: key, clientCAFile: authority)
-            } else {
-                if certificate == nil { table.reportMissing("certificate") }
-                if key == nil { table.reportMissing("key") }
-            }
-        }
-        guard let address else { return nil }
-        let rules = rules(for: address)
-        if !rules.allowsAnonymous && !rules.checksPasswords {
-            reader.problem(
-                "address", "nobody could log in at \(address), which is not this machine alone",
-                hint: "set authentication.password_file, or authentication.allow_anonymous = true "
-                    + "to let everybody in")
-        }
-        return ListenerSettings(address: address, tls: tls)
     }
 
     private static func readLimits(_ reader: ConfigurationReader) -> BrokerLimits {

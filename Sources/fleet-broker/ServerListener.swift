@@ -1,35 +1,15 @@
 import BrokerCore
 import Daemon
 import IO
-import TLS
 
-/// A listening socket and how its connections are secured.
+/// A listening socket and what it asks of its connections.
 final class ServerListener {
     let socket: Listener
-    /// What it asks of those who connect through it.
-    let rules: AccessRules
-    private let tls: TLSServerConfiguration?
-    /// `nil` for plain connections.
-    var context: TLSContext?
+    let terms: ListenerTerms
 
-    private init(
-        _ socket: Listener, _ rules: AccessRules, _ tls: TLSServerConfiguration?
-    ) throws(DaemonError) {
+    private init(_ socket: Listener, _ terms: ListenerTerms) {
         self.socket = socket
-        self.rules = rules
-        self.tls = tls
-        context = nil
-        context = try makeContext()
-    }
-
-    /// Reads certificate and key; again at each reload.
-    func makeContext() throws(DaemonError) -> TLSContext? {
-        guard let tls else { return nil }
-        do throws(TLSError) {
-            return try TLSContext(server: tls)
-        } catch {
-            throw DaemonError(.configuration, "\(error)")
-        }
+        self.terms = terms
     }
 
     /// A client without an MQTT keep-alive that vanished, without a word, is found by TCP's own.
@@ -39,25 +19,40 @@ final class ServerListener {
         return options
     }
 
-    /// All listeners that are configured; with none, 127.0.0.1 and ::1.
-    static func open(_ settings: BrokerSettings) throws(DaemonError) -> [ServerListener] {
-        let sockets: [Listener]
+    /// Binds and listens; clients are served once it is started.
+    static func open(
+        _ settings: ListenerSettings, _ broker: BrokerSettings, gate: SharedGate
+    ) throws(DaemonError) -> ServerListener {
+        let terms = try ListenerTerms(settings, broker.rules(for: settings), gate: gate)
         do throws(IOError) {
-            if settings.listeners.isEmpty {
-                sockets = try Listener.loopback(
-                    port: BrokerSettings.defaultPort, options: options)
-            } else {
-                sockets = try settings.listeners.map { listener throws(IOError) in
-                    try Listener(listener.address, options: options)
-                }
-            }
+            let socket = try Listener(
+                settings.address, options: options, access: settings.unixAccess)
+            return ServerListener(socket, terms)
         } catch {
             throw DaemonError(.unavailable, "\(error)")
         }
-        let securities =
-            settings.listeners.isEmpty ? sockets.map { _ in nil } : settings.listeners.map(\.tls)
-        return try zip(sockets, securities).map { socket, tls throws(DaemonError) in
-            try ServerListener(socket, settings.rules(for: socket.address), tls)
+    }
+
+    /// The listeners that are there without configuration: 127.0.0.1 and ::1.
+    static func openLoopback(
+        _ broker: BrokerSettings, gate: SharedGate
+    ) throws(DaemonError) -> [ServerListener] {
+        let sockets: [Listener]
+        do throws(IOError) {
+            sockets = try Listener.loopback(port: BrokerSettings.defaultPort, options: options)
+        } catch {
+            throw DaemonError(.unavailable, "\(error)")
         }
+        return try sockets.map { socket throws(DaemonError) in
+            let settings = ListenerSettings(address: socket.address)
+            return ServerListener(
+                socket, try ListenerTerms(settings, broker.rules(for: settings), gate: gate))
+        }
+    }
+
+    /// What the log says of it.
+    var description: String {
+        let name = terms.settings.name
+        return name.isEmpty ? "\(socket.address)" : "\(name) (\(socket.address))"
     }
 }

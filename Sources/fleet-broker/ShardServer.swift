@@ -27,19 +27,26 @@ final class ShardServer: EventHandler {
     var shard: BrokerShard
     private let authenticate: Authenticate
     /// By the slot of the connection's identifier.
-    private var links: [Link?] = []
-    private var linkCount = 0
+    var links: [Link?] = []
+    var linkCount = 0
+    /// By the same slot: when a connection that ends is given up.
+    private var lingering: [Int: TimerID] = [:]
+    /// TLS handshakes that go on in one turn, so that a flood of them leaves time for the others.
+    var handshakesPerTurn: Int
+    private var handshakesLeft: Int
     private var inbox = ByteBuffer()
     private var timer: (id: TimerID, time: MonotonicTime)?
     private var farewell: (() -> Void)?
 
     init(
-        _ shard: consuming BrokerShard, loop: EventLoop, log: Log,
+        _ shard: consuming BrokerShard, loop: EventLoop, log: Log, handshakesPerTurn: Int,
         authenticate: @escaping Authenticate
     ) {
         self.shard = shard
         self.loop = loop
         self.log = log
+        self.handshakesPerTurn = handshakesPerTurn
+        handshakesLeft = handshakesPerTurn
         self.authenticate = authenticate
         loop.atEndOfTick { [weak self] in self?.endTick() }
     }
@@ -70,96 +77,98 @@ final class ShardServer: EventHandler {
 // MARK: - Connections
 
 extension ShardServer {
-    /// Serves a connection that a listener accepted.
-    func accept(
-        _ socket: consuming FileDescriptor, _ peer: SocketAddress, _ listener: ServerListener
-    ) {
-        guard
-            let id = shard.opened(
-                rules: listener.rules, nonce: SystemRandom.number(), at: loop.now)
-        else {
-            return log.warning("connection refused: limits.connections", ["address": peer])
-        }
-        do {
-            let transport =
-                if let context = listener.context {
-                    try Transport(server: socket, context: context)
-                } else {
-                    Transport(plain: socket)
-                }
-            let link = Link(id, transport, peer)
-            try loop.add(
-                link.transport.descriptor, interest: .readable, token: id.rawValue, handler: self)
-            while links.count <= id.slot { links.append(nil) }
-            links[id.slot] = link
-            linkCount += 1
-        } catch {
-            shard.closed(id, .connectionFailed("\(error)"), at: loop.now)
-            log.error("cannot serve a connection", ["address": peer, "error": "\(error)"])
-        }
-    }
-
-    private func link(_ id: ConnectionID) -> Link? {
+    func link(_ id: ConnectionID) -> Link? {
         guard id.slot < links.count, let link = links[id.slot], link.id == id else { return nil }
         return link
     }
 
     func ready(token: UInt64, readiness: Readiness) {
         guard let link = link(ConnectionID(rawValue: token)) else { return }
-        if readiness.contains(.readable) || readiness.contains(.hangUp)
-            || !link.transport.isEstablished
-        {
+        if link.state.contains(.inHandshake) {
+            // Each step may cost as much as a thousand messages: the loop tells of the others again.
+            if handshakesLeft == 0 { return }
+            handshakesLeft -= 1
+            read(link)
+            if !link.state.contains(.gone) && link.transport.isEstablished {
+                link.state.remove(.inHandshake)
+            }
+        } else if readiness.contains(.readable) || readiness.contains(.hangUp) {
             read(link)
         }
-        if readiness.contains(.writable) && !link.isGone { flush(link) }
-        if !link.isGone { watch(link) }
+        if link.state.contains(.gone) { return }
+        if readiness.contains(.writable) || link.layers?.hasOutput == true { flush(link) }
+        if !link.state.contains(.gone) { watch(link) }
     }
 
     private func read(_ link: Link) {
         inbox.removeAll(keepingCapacity: true)
-        let progress: StreamProgress
         do throws(TransportError) {
-            progress = try link.transport.read(into: &inbox, atMost: Self.readSize)
+            if let layers = link.layers { return try read(link, through: layers) }
+            switch try link.transport.read(into: &inbox, atMost: Self.readSize) {
+            case .bytes: take(link)
+            case .wouldBlock: break
+            case .closed: lose(link, .connectionClosed)
+            }
         } catch {
-            return lose(link, .connectionFailed("\(error)"))
+            lose(link, .connectionFailed("\(error)"))
         }
-        switch progress {
-        case .bytes:
-            // A connection that ends is read to its end, so that its last bytes are not lost to a reset.
-            if link.isClosing { return }
-            inbox.withSpan { shard.received($0, on: link.id, at: loop.now) }
+    }
+
+    private func read(_ link: Link, through layers: LinkLayers) throws(TransportError) {
+        switch try layers.read(&link.transport, into: &inbox, atMost: Self.readSize) {
+        case .bytes: take(link)
         case .wouldBlock: break
         case .closed: lose(link, .connectionClosed)
+        case .proxied(let source): proxied(link, source)
+        case .ended(let cause):
+            take(link)
+            shard.close(link.id, cause, at: loop.now)
         }
+    }
+
+    /// What was read is the shard's.
+    private func take(_ link: Link) {
+        // A connection that ends is read to its end, so that its last bytes are not lost to a reset.
+        if inbox.isEmpty || link.state.contains(.closing) { return }
+        inbox.withSpan { shard.received($0, on: link.id, at: loop.now) }
     }
 
     /// Writes what may leave, as far as the peer takes it.
     private func flush(_ link: Link) {
         do throws(TransportError) {
             let left = try shard.flush(link.id, at: loop.now) { bytes throws(TransportError) in
-                var sent = 0
-                while sent < bytes.count {
-                    let count = try link.transport.write(bytes.extracting(sent..<bytes.count))
-                    if count == 0 { break }
-                    sent += count
-                }
-                return sent
+                try link.write(bytes)
             }
-            link.hasOutput = left > 0
+            try finishFlush(link, isDone: left == 0)
         } catch {
-            return lose(link, .connectionFailed("\(error)"))
+            lose(link, .connectionFailed("\(error)"))
         }
-        if link.isClosing && !link.hasOutput && !link.hasShutDown {
-            link.hasShutDown = true
+    }
+
+    /// Writes what the layers have, and our goodbye when it is time; `isDone`: the shard has no more.
+    private func finishFlush(_ link: Link, isDone: Bool) throws(TransportError) {
+        var isDone = isDone
+        if let layers = link.layers {
+            if isDone && link.state.contains(.closing) {
+                layers.close(farewell == nil ? .normal : .goingAway)
+            }
+            _ = try link.write([UInt8]().span)
+            isDone = isDone && !layers.hasOutput
+        }
+        if isDone {
+            link.state.remove(.hasOutput)
+        } else {
+            link.state.insert(.hasOutput)
+        }
+        if isDone && link.state.contains(.closing) && !link.state.contains(.shutDown) {
+            link.state.insert(.shutDown)
             link.transport.shutDown()
         }
     }
 
     private func watch(_ link: Link) {
-        let interest = link.transport.interest(
-            hasOutput: link.hasOutput, wantsInput: !link.isPaused)
         do throws(IOError) {
-            try loop.modify(link.transport.descriptor, interest: interest)
+            try loop.modify(link.transport.descriptor, interest: link.interest)
         } catch {
             lose(link, .connectionFailed("\(error)"))
         }
@@ -167,22 +176,23 @@ extension ShardServer {
 
     /// The shard is done with the connection: its last bytes leave, then the peer closes or is closed.
     private func close(_ link: Link) {
-        guard !link.isClosing && !link.isGone else { return }
-        link.isClosing = true
-        link.isPaused = false
-        link.linger = loop.schedule(after: Self.lingerTime) { [weak self, weak link] in
+        guard link.state.isDisjoint(with: [.closing, .gone]) else { return }
+        link.state.insert(.closing)
+        link.state.remove(.paused)
+        lingering[link.id.slot] = loop.schedule(after: Self.lingerTime) { [weak self, weak link] in
             if let self, let link { self.lose(link, .connectionClosed) }
         }
         flush(link)
-        if !link.isGone { watch(link) }
+        if !link.state.contains(.gone) { watch(link) }
     }
 
     /// The transport is at its end.
-    private func lose(_ link: Link, _ cause: DisconnectCause) {
-        guard !link.isGone else { return }
-        link.isGone = true
-        if let linger = link.linger { loop.cancel(linger) }
+    func lose(_ link: Link, _ cause: DisconnectCause) {
+        guard !link.state.contains(.gone) else { return }
+        link.state.insert(.gone)
+        if let linger = lingering.removeValue(forKey: link.id.slot) { loop.cancel(linger) }
         loop.remove(link.transport.descriptor)
+        link.terms.leave(link.state.contains(.countsAddress) ? link.peer : nil, at: loop.now)
         shard.closed(link.id, cause, at: loop.now)
         // The shard says goodbye to what it still knew; its events name the address.
         while let action = shard.nextAction() { perform(action) }
@@ -202,10 +212,11 @@ extension ShardServer {
             while let id = shard.nextDirty() {
                 guard let link = link(id) else { continue }
                 flush(link)
-                if !link.isGone { watch(link) }
+                if !link.state.contains(.gone) { watch(link) }
             }
         } while shard.hasWork
         setTimer()
+        handshakesLeft = handshakesPerTurn
         if farewell != nil && linkCount == 0 { sayFarewell() }
     }
 
@@ -224,8 +235,8 @@ extension ShardServer {
     }
 
     private func setPaused(_ id: ConnectionID, _ isPaused: Bool) {
-        guard let link = link(id), !link.isClosing else { return }
-        link.isPaused = isPaused
+        guard let link = link(id), !link.state.contains(.closing) else { return }
+        if isPaused { link.state.insert(.paused) } else { link.state.remove(.paused) }
         watch(link)
     }
 

@@ -17,20 +17,23 @@ class Client:
 
     def __init__(self, port, client_id="", version="3.1.1", clean=True, host="127.0.0.1",
                  user=None, password=None, ca_file=None, certificate=None, will=None,
-                 connect_properties=None, keep_alive=60, manual_ack=False):
+                 connect_properties=None, keep_alive=60, manual_ack=False, transport="tcp",
+                 path=None, headers=None):
         self.messages, self.acknowledged, self.granted = [], [], []
         self.connection, self.disconnection = None, None
         self._changed = threading.Condition()
         clean_argument = {} if version == "5" else {"clean_session": clean}
         self.client = paho.Client(
             paho.CallbackAPIVersion.VERSION2, client_id=client_id,
-            protocol=VERSIONS[version], manual_ack=manual_ack,
+            protocol=VERSIONS[version], manual_ack=manual_ack, transport=transport,
             reconnect_on_failure=False, **clean_argument)
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_message = self._on_message
         self.client.on_publish = self._on_publish
         self.client.on_subscribe = self._on_subscribe
+        if transport == "websockets":
+            self.client.ws_set_options(path=path or "/mqtt", headers=headers)
         if user is not None:
             self.client.username_pw_set(user, password)
         if ca_file:

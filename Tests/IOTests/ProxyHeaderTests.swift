@@ -86,6 +86,15 @@ import Testing
         }
     }
 
+    @Test func `what comes behind a refused header is refused too`() throws {
+        var header = ProxyHeader()
+        let tooShort = Self.signature + [0x21, 0x11, 0, 1]
+        _ = #expect(throws: ProxyFault.self) { _ = try header.take(tooShort.span) }
+        let missing = header.missing
+        #expect(missing == 0)
+        _ = #expect(throws: ProxyFault.self) { _ = try header.take([1, 2, 3].span) }
+    }
+
     @Test func `a header cut at any byte is waited for`() throws {
         let stream = Self.header(0x21, 0x11, Self.ipv4 + [4, 0, 1, 9])
         for length in 0..<stream.count {

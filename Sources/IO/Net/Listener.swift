@@ -28,9 +28,11 @@ public final class Listener: EventHandler {
     private var accept: ((consuming FileDescriptor, SocketAddress) -> Void)?
     private var trouble: ((IOError) -> Void)?
 
-    /// Binds and listens. A Unix socket's path is taken over when nobody answers there, and removed at the end.
+    /// Binds and listens. A Unix socket's path is taken over when nobody answers there, and removed at the end;
+    /// `access` says who may connect to it.
     public init(
-        _ address: SocketAddress, options: StreamOptions = StreamOptions()
+        _ address: SocketAddress, options: StreamOptions = StreamOptions(),
+        access: UnixSocketAccess? = nil
     ) throws(IOError) {
         let socket = try Syscalls.makeSocket(for: address)
         do throws(IOError) {
@@ -45,6 +47,8 @@ public final class Listener: EventHandler {
                 try Syscalls.setOption(socket, level: SOL_SOCKET, SO_REUSEADDR, 1)
             }
             try Syscalls.bind(socket, to: address)
+            // Nobody can connect before listen(2), whatever rights the path has until here.
+            if case .unix(let path) = address, let access { try access.apply(to: path) }
             try Syscalls.listen(socket, backlog: Self.backlog)
             self.address = try socket.localAddress()
         } catch {

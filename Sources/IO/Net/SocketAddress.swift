@@ -26,8 +26,9 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         self = address
     }
 
-    /// `127.0.0.1:1883`, `[::1]:1883` or `/run/fleet/broker.sock`; `nil` for anything else.
+    /// `127.0.0.1:1883`, `[::1]:1883`, `unix:/run/fleet/broker.sock` or only the path; `nil` for anything else.
     public init?(_ text: String) {
+        let text = text.starts(with: "unix:/") ? String(text.dropFirst(5)) : text
         if text.first == "/" {
             guard text.utf8.count <= Self.maximumPathLength else { return nil }
             self = .unix(text)

@@ -24,14 +24,26 @@ public struct ProxyHeader: ~Copyable {
 
     private var held: [UInt8] = []
     private var size = ProxyHeader.fixedSize
+    private var fault: ProxyFault?
 
     public init() {}
 
-    /// How many bytes are to be read next, at most; never 0 before the source is known.
-    public var missing: Int { size - held.count }
+    /// How many bytes are to be read next, at most; 0 when the source is known, or the header is refused.
+    public var missing: Int { fault == nil ? size - held.count : 0 }
 
-    /// Takes the next bytes, at most `missing`; `nil`: there are more to come.
+    /// Takes the next bytes, at most `missing`; `nil`: there are more to come. A header that was refused
+    /// stays so.
     public mutating func take(_ bytes: Span<UInt8>) throws(ProxyFault) -> Source? {
+        if let fault { throw fault }
+        do throws(ProxyFault) {
+            return try takeNext(bytes)
+        } catch {
+            fault = error
+            throw error
+        }
+    }
+
+    private mutating func takeNext(_ bytes: Span<UInt8>) throws(ProxyFault) -> Source? {
         precondition(bytes.count <= missing, "what follows the header is not the header's")
         for index in bytes.indices {
             held.append(bytes[index])

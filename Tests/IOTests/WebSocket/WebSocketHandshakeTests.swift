@@ -21,11 +21,7 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 7, 100_000])
-    func
-        `MQTT-6.0.0-4: the handshake of RFC 6455 is answered as it says, with the sub-protocol mqtt`(
-            pieces: Int
-        )
-    {
+    func `MQTT-6.0.0-4: the handshake is answered with the sub-protocol mqtt`(pieces: Int) {
         let outcome = WebSocketOutcome(WebSocketClient.request(), pieces: pieces)
         #expect(outcome.end == nil)
         let lines = outcome.answer.head.split(separator: "\r\n")

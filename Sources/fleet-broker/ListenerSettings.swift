@@ -1,0 +1,40 @@
+import IO
+import TLS
+
+/// One `[[listener]]`.
+struct ListenerSettings: Equatable {
+    /// For the log and the rules; empty: it has only its address.
+    var name = ""
+    var address: SocketAddress
+    /// With it, MQTT comes in WebSocket frames.
+    var webSocket: WebSocketRules?
+    var tls: TLSServerConfiguration?
+    /// `nil`: as `[authentication]` says.
+    var allowsAnonymous: Bool?
+    /// Connections of this listener; `nil`: as many as the broker takes.
+    var maximumConnections: Int?
+    /// With it, connections begin with a header of the PROXY protocol, and only these may send one.
+    var proxies: [AddressRange]?
+    /// Of a Unix socket.
+    var unixAccess: UnixSocketAccess?
+
+    init(address: SocketAddress) { self.address = address }
+
+    var isUnix: Bool {
+        if case .unix = address { return true }
+        return false
+    }
+
+    /// Whether only this machine reaches it. Behind a proxy stands everybody.
+    var isLocal: Bool { address.isLoopback && proxies == nil }
+
+    /// `mqtt`, `mqtts`, `ws` or `wss`, as in a URL.
+    var scheme: String {
+        switch (webSocket != nil, tls != nil) {
+        case (false, false): "mqtt"
+        case (false, true): "mqtts"
+        case (true, false): "ws"
+        case (true, true): "wss"
+        }
+    }
+}
