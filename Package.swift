@@ -74,7 +74,7 @@ let package = Package(
 
         program(
             "fleet-broker",
-            ["BrokerCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon"]),
+            ["BrokerCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon", "Store"]),
         program(
             "fleet-agent",
             [

@@ -24,10 +24,12 @@ public struct BrokerLimits: Sendable, Equatable {
     /// QoS 1 and 2 messages from one 5.0 client that await ours (Receive Maximum); more close the
     /// connection (0x93 Receive Maximum exceeded).
     public var receiveMaximum = 1_000
-    /// Messages waiting in one session's queue; the next one is dropped and counted.
+    /// Messages waiting in one session's queue; what exceeds them is dropped and counted.
     public var queueMessages = 100_000
     /// Bytes waiting in one session's queue; what exceeds them is dropped and counted.
     public var queueBytes = 64 * 1024 * 1024
+    /// Which message a full queue drops.
+    public var queuePolicy = QueuePolicy.newest
     /// Bytes that one connection's output may hold; above it QoS 0 messages to it are dropped and
     /// counted, and QoS 1 and 2 messages wait in the queue. A client that leaves twice as much unread,
     /// answers to what it asks for included, is not listened to until it has read half of it.
@@ -40,6 +42,9 @@ public struct BrokerLimits: Sendable, Equatable {
     public var subscriptions = 1_000
     /// Levels of a topic, wildcard filters of a session.
     public var topics = TopicLimits()
+    /// How long a 3.x publisher of messages that must be kept waits, unread, while the store has no room;
+    /// then it is closed.
+    public var storePatience = Duration.seconds(20)
     /// User properties in one packet; more close the connection.
     public var userProperties = 256
 
@@ -61,18 +66,42 @@ public struct BrokerConfiguration: Sendable, Equatable {
     public var sharedSubscriptionsBefore5 = false
     /// Who may publish and read what.
     public var access = AccessPolicy.open
-    /// When a promise may leave: at once, or after `committed(_:)`.
-    public var durability = Durability.memory
+    /// What promises withstand, by topic. Those of `memory` leave at once, others after `committed(_:)`.
+    public var durability = DurabilityRules(.memory)
+    public var journal = JournalLimits()
+    /// Sessions whose messages are never dropped for lack of room; their publishers are refused instead.
+    public var reserved: [ReservedSession] = []
 
     public init() {}
 }
 
-/// When acknowledgements, and all else that promises something, may leave.
-public enum Durability: Sendable, Equatable {
-    /// At once; state lives and dies with the process. No change is recorded.
-    case memory
-    /// After the turn's changes were committed by the shell, which says so by `committed(_:)`.
-    case journal
+/// Which message goes when a session's queue is full; each is counted.
+public enum QueuePolicy: String, Sendable, CaseIterable {
+    /// The one that arrives.
+    case newest
+    /// The one that has waited longest.
+    case oldest
+    /// The one that arrives, and a client that is connected and that slow is disconnected.
+    case disconnect
+}
+
+/// Names sessions that are reserved, a bridge's for one: by client identifier, which may end with `*`, or
+/// by user.
+public struct ReservedSession: Sendable, Equatable {
+    public var clientID: [UInt8]?
+    public var user: [UInt8]?
+
+    public init(clientID: [UInt8]? = nil, user: [UInt8]? = nil) {
+        self.clientID = clientID
+        self.user = user
+    }
+
+    func names(clientID: [UInt8], user: [UInt8]?) -> Bool {
+        if let wanted = self.user, wanted != user { return false }
+        guard let pattern = self.clientID else { return self.user != nil }
+        guard pattern.last == UInt8(ascii: "*") else { return pattern == clientID }
+        return clientID.starts(with: pattern.dropLast())
+    }
 }
 
 /// What a listener asks of those who connect through it.

@@ -19,11 +19,9 @@ extension BrokerShard {
         case .awaitingPubRec:
             // An error ends the message: it is not sent again. [MQTT-4.3.3-3]
             if packet.reasonCode.isError { return complete(packet.packetID, s, now) }
+            let entry = sessions[s].window.payload(of: packet.packetID)
             sessions[s].window.release(packet.packetID)
-            if !sessions[s].isTransient {
-                let id = SessionID(sessions.key(at: s))
-                journal.record(.received(id, packetID: packet.packetID))
-            }
+            recordReceived(s, entry?.position ?? 0, packet.packetID)
             sendAcknowledgement(c, .pubRel, packet.packetID)
         case .awaitingPubComp:
             // PUBREC came twice: PUBREL is said again.
@@ -58,17 +56,15 @@ extension BrokerShard {
             return sendAcknowledgement(c, .pubComp, packet.packetID, .packetIdentifierNotFound)
         }
         connections[c].openIncoming = max(0, connections[c].openIncoming - 1)
-        if !sessions[s].isTransient {
-            let id = SessionID(sessions.key(at: s))
-            journal.record(.incomingReleased(id, packetID: packet.packetID))
+        if sessions[s].recordedIncoming.remove(packet.packetID) {
+            recordReleased(s, packet.packetID)
         }
         sendAcknowledgement(c, .pubComp, packet.packetID)
     }
 
     private mutating func complete(_ packetID: UInt16, _ s: UInt32, _ now: MonotonicTime) {
-        _ = sessions[s].window.complete(packetID)
-        if !sessions[s].isTransient {
-            journal.record(.completed(SessionID(sessions.key(at: s)), packetID: packetID))
+        if let entry = sessions[s].window.complete(packetID) {
+            recordCompleted(s, entry, packetID)
         }
         if !sessions[s].queue.isEmpty || sessions[s].window.isResending { pump(s, now) }
     }

@@ -66,6 +66,11 @@ extension BrokerShard {
         connections[c].session = session
         sessions[session].connection = c
         adopt(rights, session, c)
+        if isPresent {
+            recordAttached(session)
+        } else if expiry.granted > 0 {
+            recordSession(session)
+        }
         awaitLookups(session, c)
         adopt(connect, source, c, now)
         connected.count(connect.version, 1)
@@ -227,19 +232,23 @@ extension BrokerShard {
             endSession(known, now)
         }
         let key = sessions.insert(
-            Session(clientID: clientID, owner: owner, expirySeconds: expirySeconds))
+            Session(
+                number: nextSessionNumber, clientID: clientID, owner: owner,
+                expirySeconds: expirySeconds))
+        nextSessionNumber += 1
+        sessions[key.index].isReserved = isReserved(clientID, owner)
         sessionsByClientID[clientID] = key.index
-        if expirySeconds > 0 {
-            journal.record(
-                .sessionStarted(SessionID(key), clientID: clientID, expirySeconds: expirySeconds))
-        }
         return (key.index, false)
+    }
+
+    func isReserved(_ clientID: [UInt8], _ user: [UInt8]?) -> Bool {
+        configuration.reserved.contains { $0.names(clientID: clientID, user: user) }
     }
 
     private mutating func resume(_ s: UInt32, _ expirySeconds: UInt32) {
         // A will that waits for its delay is not sent when the session goes on in time.
         // [MQTT-3.1.3-9]
-        sessions[s].will = nil
+        if sessions[s].will.take() != nil { recordWillCleared(s) }
         sessions[s].willDue = .distantFuture
         sessions[s].expiresAt = .distantFuture
         scheduleSession(s)
@@ -248,8 +257,7 @@ extension BrokerShard {
 
     mutating func setExpiry(_ s: UInt32, _ seconds: UInt32) {
         guard sessions[s].expirySeconds != seconds else { return }
-        let id = SessionID(sessions.key(at: s))
-        journal.record(.sessionExpiryChanged(id, expirySeconds: seconds))
+        recordExpiry(s, seconds)
         sessions[s].expirySeconds = seconds
     }
 
@@ -259,9 +267,7 @@ extension BrokerShard {
         if sessions[s].willDue < .distantFuture { publishWill(s, now) }
         subscriptions.removeAll(s)
         counters.droppedSessionEnded += UInt64(sessions[s].pendingMessages)
-        if sessions[s].isRecorded {
-            journal.record(.sessionEnded(SessionID(sessions.key(at: s))))
-        }
+        recordSessionEnd(s)
         sessionsByClientID[sessions[s].clientID] = nil
         _ = sessions.remove(s)
     }

@@ -86,15 +86,14 @@ extension BrokerShard {
         }
         // A session that ends with its connection never sends it again, and needs no copy.
         let kept = sessions[s].isTransient ? nil : delivery.shared(in: source)
-        let entry = InFlightMessage(message: kept, options: options)
+        var entry = InFlightMessage(message: kept, options: options)
+        if let kept, isKept(s) {
+            let packetID = sessions[s].window.nextID
+            entry.position = recordInFlight(s, kept, options, packetID)
+            if entry.position != 0 { promise(c) }
+        }
         guard let packetID = sessions[s].window.append(entry, stage: Self.stage(options.qos))
         else { preconditionFailure("canSend looked for room") }
-        if let kept, journal.isRecording {
-            let id = SessionID(sessions.key(at: s))
-            recordQueued(id, QueuedMessage(message: kept, options: options))
-            journal.record(.sent(id, packetID: packetID))
-            promise(c)
-        }
         head.packetID = packetID
         head.encode(delivery.view, in: source, into: &connections[c].output)
         countSent(delivery.view)
@@ -120,35 +119,65 @@ extension BrokerShard {
         _ entry: QueuedMessage, _ s: UInt32, _ now: MonotonicTime
     ) -> Bool {
         let cost = entry.cost
-        if !hasQueueRoom(s, cost) { dropExpired(s, now) }
-        guard hasQueueRoom(s, cost) else {
-            counters.droppedQueueFull += 1
-            sessions[s].droppedMessages += 1
-            guard !sessions[s].isFull else { return false }
-            sessions[s].isFull = true
-            log(.queueFull(clientID: sessions[s].clientID))
+        guard hasQueueRoom(s, cost) || makeQueueRoom(s, cost, now) else {
+            countQueueFull(s)
             return false
         }
+        var entry = entry
         if entry.qos == .atMostOnce {
             sessions[s].queuedAtMostOnce += 1
-        } else if journal.isRecording && !sessions[s].isTransient {
-            recordQueued(SessionID(sessions.key(at: s)), entry)
+        } else {
+            entry.position = recordQueued(s, entry.message, entry.options)
         }
         sessions[s].queue.append(entry)
         sessions[s].queuedBytes += cost
         return true
     }
 
-    private mutating func recordQueued(_ session: SessionID, _ entry: QueuedMessage) {
-        journal.record(
-            .queued(
-                session, entry.message, qos: entry.qos, retain: entry.options.retain,
-                identifiers: entry.options.identifiers))
-    }
-
     private func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
         sessions[s].queue.count < configuration.limits.queueMessages
             && sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
+            || sessions[s].isReserved
+    }
+
+    /// Makes room in a full queue by what has expired, and by its policy.
+    private mutating func makeQueueRoom(_ s: UInt32, _ cost: Int, _ now: MonotonicTime) -> Bool {
+        dropExpired(s, now)
+        switch configuration.limits.queuePolicy {
+        case .newest: break
+        case .oldest:
+            guard cost <= configuration.limits.queueBytes else { return false }
+            while !hasQueueRoom(s, cost), let oldest = sessions[s].queue.first {
+                takeFirstQueued(s)
+                recordDropped(s, oldest)
+                countQueueFull(s)
+            }
+        case .disconnect:
+            let c = sessions[s].connection
+            guard !hasQueueRoom(s, cost), c != Session.noConnection else { break }
+            // Not here: what is being routed may still look at it.
+            overdue.append(ConnectionID(connections.key(at: c)))
+        }
+        return hasQueueRoom(s, cost)
+    }
+
+    private mutating func countQueueFull(_ s: UInt32) {
+        counters.droppedQueueFull += 1
+        sessions[s].droppedMessages += 1
+        guard !sessions[s].isFull else { return }
+        sessions[s].isFull = true
+        log(.queueFull(clientID: sessions[s].clientID))
+    }
+
+    /// Disconnects clients whose queues were full, where that is the policy.
+    mutating func disconnectOverdue(_ now: MonotonicTime) {
+        while let id = overdue.popFirst() {
+            guard connections.contains(id.key), connections[id.index].phase == .connected
+            else { continue }
+            fail(
+                id.index, .quotaExceeded, "limits.queue_policy",
+                "the client is too slow: its queue is full", now)
+        }
     }
 
     /// Makes room in a full queue: the oldest messages go if their time is over. [MQTT-3.3.2-5]
@@ -156,7 +185,7 @@ extension BrokerShard {
         while let first = sessions[s].queue.first, first.message.isExpired(at: now) {
             takeFirstQueued(s)
             counters.droppedExpired += 1
-            recordDropped(first, s)
+            recordDropped(s, first)
         }
     }
 
@@ -192,12 +221,12 @@ extension BrokerShard {
         let message = entry.message
         guard !message.isExpired(at: now) else {
             counters.droppedExpired += 1  // [MQTT-3.3.2-5]
-            recordDropped(entry, s)
+            recordDropped(s, entry)
             return
         }
         guard mayStillRead(s, message) else {
             dropNotAllowed(s)
-            recordDropped(entry, s)
+            recordDropped(s, entry)
             return
         }
         var head = PublishHead(
@@ -207,17 +236,18 @@ extension BrokerShard {
         guard head.packetSize(view) <= connections[c].maximumPacketSize else {
             counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
             connections[c].droppedMessages += 1
-            recordDropped(entry, s)
+            recordDropped(s, entry)
             return
         }
         if entry.qos != .atMostOnce {
             let kept = sessions[s].isTransient ? nil : message
-            let inFlight = InFlightMessage(message: kept, options: entry.options)
+            let inFlight = InFlightMessage(
+                message: kept, options: entry.options, position: entry.position)
             guard let packetID = sessions[s].window.append(inFlight, stage: Self.stage(entry.qos))
             else { preconditionFailure("canSend looked for room") }
             head.packetID = packetID
-            if kept != nil {
-                journal.record(.sent(SessionID(sessions.key(at: s)), packetID: packetID))
+            if entry.position != 0 {
+                recordSent(s, entry.position, packetID)
                 promise(c)
             }
         }
@@ -225,14 +255,6 @@ extension BrokerShard {
         head.encode(view, in: body.span, into: &connections[c].output)
         countSent(view)
         markDirty(c)
-    }
-
-    /// The first message of the queue left it without being sent.
-    private mutating func recordDropped(_ entry: QueuedMessage, _ s: UInt32) {
-        guard journal.isRecording, entry.qos != .atMostOnce, !sessions[s].isTransient else {
-            return
-        }
-        journal.record(.dropped(SessionID(sessions.key(at: s))))
     }
 
     /// Sends again what a connection before this one left open. [MQTT-4.4.0-1]
@@ -261,8 +283,7 @@ extension BrokerShard {
                     dropNotAllowed(s)
                 }
                 _ = sessions[s].window.complete(packetID)
-                let id = SessionID(sessions.key(at: s))
-                return journal.record(.completed(id, packetID: packetID))
+                return recordCompleted(s, entry, packetID)
             }
             let body = message.body
             head.encode(message.view, in: body.span, into: &connections[c].output)

@@ -89,7 +89,7 @@ extension BrokerShard {
     /// The connection of a session has ended: its will is published now, later or never.
     private mutating func settleWill(_ s: UInt32, _ cause: DisconnectCause, _ now: MonotonicTime) {
         guard cause.publishesWill else {
-            sessions[s].will = nil
+            if sessions[s].will.take() != nil { recordWillCleared(s) }
             return
         }
         if sessions[s].willDelaySeconds == 0 || sessions[s].isTransient && cause != .takenOver {
@@ -102,6 +102,8 @@ extension BrokerShard {
     /// The connection of a session has ended: the session ends with it, or its time begins to run.
     private mutating func settleSession(_ s: UInt32, _ now: MonotonicTime) {
         if sessions[s].isTransient { return endSession(s, now) }
+        sessions[s].detachedAt = now
+        recordDetached(s)
         if sessions[s].expirySeconds != Session.never {
             sessions[s].expiresAt = now + .seconds(Int(sessions[s].expirySeconds))
         }

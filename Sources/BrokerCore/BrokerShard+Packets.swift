@@ -55,9 +55,15 @@ extension BrokerShard {
     /// PUBACK, PUBREC, PUBREL or PUBCOMP.
     @inline(__always)
     mutating func sendAcknowledgement(
-        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode = .success
+        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode = .success,
+        isPromise: Bool = true
     ) {
-        promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
+        if isPromise {
+            promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
+        } else if kind == .pubAck, let last = connections[c].gates.indices.last {
+            // It promises nothing itself, and does not overtake what does.
+            connections[c].gates[last].acknowledgements += 1
+        }
         let first = UInt32(kind.rawValue) << 28 | (kind == .pubRel ? 0x0200_0000 : 0)
         if reason == .success || !connections[c].isVersion5 {
             connections[c].output.append(bigEndian: first | 0x0002_0000 | UInt32(packetID))

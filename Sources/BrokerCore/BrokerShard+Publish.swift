@@ -34,6 +34,11 @@ extension BrokerShard {
             noteExpiry(publish.properties, source, &delivery)
         }
         if publish.retain { delivery.publisher = rights(of: connections[c].session) }
+        if isStoreTight, !isRepeated(publish, c),
+            mustBeKept(delivery.view, source, from: connections[c].session)
+        {
+            return refuseForRoom(publish, c, now)
+        }
         switch publish.qos {
         case .atMostOnce:
             delivery.packet = packet
@@ -52,9 +57,12 @@ extension BrokerShard {
         if mustRefuseRetained(delivery.view, source, c) {
             return sendAcknowledgement(c, .pubAck, packetID, .quotaExceeded)
         }
+        let mark = journal.mark
         let taken = route(source, &delivery, from: connections[c].session)
         sendAcknowledgement(
-            c, .pubAck, packetID, taken == 0 ? .noMatchingSubscribers : .success)
+            c, .pubAck, packetID, taken == 0 ? .noMatchingSubscribers : .success,
+            isPromise: journal.mark != mark)
+        if journal.mark != mark { waitForCommit(c) }
     }
 
     /// QoS 2 is routed at PUBLISH, and its identifier kept until PUBREL: what comes again under it is
@@ -74,19 +82,29 @@ extension BrokerShard {
         }
         sessions[s].incoming.insert(packetID)
         connections[c].openIncoming += 1
-        guard journal.isRecording && !sessions[s].isTransient else {
+        guard isKept(s), recordIncoming(s, delivery.shared(in: source), packetID) else {
+            let mark = journal.mark
             let taken = route(source, &delivery, from: s)
             return sendAcknowledgement(
-                c, .pubRec, packetID, taken == 0 ? .noMatchingSubscribers : .success)
+                c, .pubRec, packetID, taken == 0 ? .noMatchingSubscribers : .success,
+                isPromise: journal.mark != mark)
         }
         // Routed once the identifier is safe: until then a crash would have the client send it again,
         // and nobody would know that it had been routed.
         let message = delivery.shared(in: source)
         let publisher = SessionID(sessions.key(at: s))
-        journal.record(.incoming(publisher, packetID: packetID, message))
+        sessions[s].recordedIncoming.insert(packetID)
         heldMessages.append(
-            HeldMessage(turn: journal.current, publisher: publisher, message: message))
+            HeldMessage(
+                turn: journal.current, publisher: publisher, packetID: packetID, message: message))
         sendAcknowledgement(c, .pubRec, packetID)
+        waitForCommit(c)
+    }
+
+    /// Whether it is a QoS 2 message that was taken already.
+    private func isRepeated(_ publish: Publish, _ c: UInt32) -> Bool {
+        guard publish.qos == .exactlyOnce, let packetID = publish.packetID else { return false }
+        return sessions[connections[c].session].incoming.contains(packetID)
     }
 
     /// Notes where the expiry interval stands and how long it is.

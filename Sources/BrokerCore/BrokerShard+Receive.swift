@@ -17,6 +17,8 @@ extension BrokerShard {
             counters.packetsReceived &+= 1
             if case .publish(let publish) = decoded.packet {
                 take(publish, ByteRange(offset..<decoded.end), bytes, c, now)
+                // It stays where it is, to be taken again.
+                if connections[c].awaitsRoom { return offset }
             } else {
                 take(decoded.packet, bytes, c, now)
                 if connections[c].holdsInput && connections[c].phase == .connected {

@@ -17,9 +17,7 @@ extension BrokerShard {
             return retainServers(source, &delivery)
         }
         guard !delivery.view.payload.isEmpty else {
-            if retained.remove(topic) != nil, journal.isRecording {
-                journal.record(.retainedRemoved(topic: [UInt8](copying: topic)))
-            }
+            if retained.remove(topic) != nil { recordRetainedRemoved(topic) }
             return
         }
         guard hasRetainedRoom(topic, delivery.view) else {
@@ -29,7 +27,7 @@ extension BrokerShard {
         let message = delivery.shared(in: source)
         retained.set(topic, message, bytes: message.cost + Self.treeCost(topic))
         // What the server says of itself is true while it runs, and no longer.
-        if !delivery.isServers { journal.record(.retained(message)) }
+        if !delivery.isServers { recordRetained(message) }
         if message.hasExpiry { sweep(at: message.expiresAt, delivery.now) }
     }
 
@@ -54,7 +52,7 @@ extension BrokerShard {
 
     /// What a topic's place in the tree may cost, in bytes: a node and a level for each of its levels, as
     /// if it shared none with others.
-    private static func treeCost(_ topic: Span<UInt8>) -> Int { levelCount(topic) * 96 }
+    static func treeCost(_ topic: Span<UInt8>) -> Int { levelCount(topic) * 96 }
 
     /// Gives a new subscription the retained messages that it asks for, now or, where that takes long,
     /// in a tick of its own. [MQTT-3.3.1-9]
@@ -71,6 +69,7 @@ extension BrokerShard {
         let s = connections[c].session
         if isCheap && sessions[s].lookups.isEmpty { return sendRetained(lookup, to: s, now) }
         sessions[s].lookups.append(lookup)
+        recordLookup(s, lookup)
         if sessions[s].lookups.count == 1 {
             awaitLookups(s, c)
             scheduleLookup(s, now)
@@ -89,7 +88,7 @@ extension BrokerShard {
     /// Time for others between two look-ups of one session.
     private static var lookupPause: Duration { .milliseconds(1) }
 
-    private mutating func scheduleLookup(_ s: UInt32, _ now: MonotonicTime) {
+    mutating func scheduleLookup(_ s: UInt32, _ now: MonotonicTime) {
         let key = sessions.key(at: s)
         addDeadline(now + Self.lookupPause, .lookup, key.index, key.generation)
     }
@@ -97,6 +96,7 @@ extension BrokerShard {
     /// Does the session's next look-up, and listens to its client again behind the last.
     mutating func lookUpNext(_ s: UInt32, _ now: MonotonicTime) {
         guard let lookup = sessions[s].lookups.popFirst() else { return }
+        recordLookupDone(s)
         sendRetained(lookup, to: s, now)
         let c = sessions[s].connection
         // It may have said that it lives; nobody listened.
@@ -175,6 +175,6 @@ extension BrokerShard {
         counters.droppedExpired += 1
         let topic = message.topic
         retained.remove(topic.span)
-        journal.record(.retainedRemoved(topic: topic))
+        recordRetainedRemoved(topic.span)
     }
 }

@@ -45,7 +45,7 @@ extension BrokerShard {
     /// Forgets the retained message of a topic, in the store too; false where there is none.
     public mutating func removeRetained(topic: [UInt8]) -> Bool {
         guard retained.remove(topic.span) != nil else { return false }
-        journal.record(.retainedRemoved(topic: topic))
+        recordRetainedRemoved(topic.span)
         return true
     }
 }

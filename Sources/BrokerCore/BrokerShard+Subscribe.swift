@@ -88,12 +88,7 @@ extension BrokerShard {
         else {
             return Self.tooMany
         }
-        if !sessions[s].isTransient {
-            let id = SessionID(sessions.key(at: s))
-            journal.record(
-                .subscribed(
-                    id, filter: filter.bytes, options: options, identifier: identifier))
-        }
+        recordSubscribed(s, filter.bytes.span, bits.rawValue)
         // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
         let sends =
             switch options.retainHandling {
@@ -150,10 +145,7 @@ extension BrokerShard {
         guard !filter.isShared, subscriptions.remove(filter, subscriber: s) else {
             return .noSubscriptionExisted
         }
-        if !sessions[s].isTransient {
-            let id = SessionID(sessions.key(at: s))
-            journal.record(.unsubscribed(id, filter: filter.bytes))
-        }
+        recordUnsubscribed(s, filter.bytes)
         return .success
     }
 }

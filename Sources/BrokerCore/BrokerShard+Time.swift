@@ -2,7 +2,10 @@ import MQTT
 
 extension BrokerShard {
     /// When `advance(to:)` has something to do; `nil` when it never has.
-    public var nextDeadline: MonotonicTime? { deadlines.earliest }
+    public var nextDeadline: MonotonicTime? {
+        guard let due = journal.due else { return deadlines.earliest }
+        return min(due, deadlines.earliest ?? due)
+    }
 
     /// Does what is due at `now`: connections that are silent, wills, sessions that expire.
     public mutating func advance(to now: MonotonicTime) {
@@ -33,6 +36,8 @@ extension BrokerShard {
         switch connections[c].phase {
         case .awaitingConnect, .authenticating, .authenticated:
             end(c, .noConnectInTime, now)
+        case .connected where connections[c].awaitsRoom || connections[c].awaitsCommit:
+            waitIsDue(c, now)
         case .connected:
             guard let deadline = keepAliveDeadline(c) else { return }
             guard deadline <= now else { return setConnectionDeadline(c, deadline) }
@@ -41,6 +46,23 @@ extension BrokerShard {
             end(c, .keepAliveTimeout, now)
         case .closing: break
         }
+    }
+
+    /// Nobody listens to it, so that its keep-alive says nothing.
+    private mutating func waitIsDue(_ c: UInt32, _ now: MonotonicTime) {
+        guard connections[c].awaitsRoom else {
+            connections[c].lastReceived = now
+            if let deadline = keepAliveDeadline(c) { setConnectionDeadline(c, deadline) }
+            return
+        }
+        guard connections[c].waitsUntil <= now else {
+            return setConnectionDeadline(c, connections[c].waitsUntil)
+        }
+        end(
+            c,
+            .fault(
+                .quotaExceeded, clause: "store.size, store.free_disk_floor",
+                detail: "the store has had no room for too long"), now)
     }
 
     func keepAliveDeadline(_ c: UInt32) -> MonotonicTime? {

@@ -41,6 +41,7 @@ extension BrokerShard {
             view, in: arena.span, at: now, publisher: view.isRetained ? rights(of: s) : nil)
         sessions[s].willDelaySeconds =
             will.properties.uint32(.willDelayInterval, in: source) ?? 0
+        recordWill(s)
     }
 
     /// The will as a message: its properties but the delay, which is for the server alone.
@@ -74,6 +75,7 @@ extension BrokerShard {
     mutating func publishWill(_ s: UInt32, _ now: MonotonicTime) {
         sessions[s].willDue = .distantFuture
         guard let will = sessions[s].will.take() else { return }
+        recordWillCleared(s)
         let body = will.body
         let view = will.view
         guard rights(of: s).mayPublish(body.span.extracting(view.topic.range)) else {

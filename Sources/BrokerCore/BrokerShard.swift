@@ -19,6 +19,18 @@ public struct BrokerShard: ~Copyable {
     var retained: RetainedTree<Message>
     var deadlines = Deadlines()
     var journal: Journal
+    var durabilities: DurabilityMap
+    /// While what is live is written anew.
+    var rewrite: Rewrite?
+    var hasStoreRoom = true
+    /// Messages that must be kept are refused.
+    var isStoreTight = false
+    /// Publishers that are not read until there is room, or until more is committed.
+    var waiting = RingQueue<ConnectionID>()
+    /// Clients to be disconnected at the end of the turn, for their full queues.
+    var overdue = RingQueue<ConnectionID>()
+    /// The number of the next session in the journal.
+    var nextSessionNumber: UInt64 = 1
     /// QoS 2 messages that are routed once their turn is committed.
     var heldMessages = RingQueue<HeldMessage>()
     /// Connections that wait for a turn, each once for each gate.
@@ -41,6 +53,7 @@ public struct BrokerShard: ~Copyable {
     struct HeldMessage {
         var turn: TurnNumber
         var publisher: SessionID
+        var packetID: UInt16
         var message: Message
     }
 
@@ -58,7 +71,9 @@ public struct BrokerShard: ~Copyable {
     ) {
         self.configuration = configuration
         self.position = position
-        journal = Journal(durability: configuration.durability)
+        journal = Journal(
+            isRecording: configuration.durability.needsStore, limits: configuration.journal)
+        durabilities = DurabilityMap(configuration.durability, seed: seed)
         subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
         retained = RetainedTree(seed: seed)
         serversRetained = RetainedTree(seed: seed)
@@ -252,10 +267,20 @@ extension BrokerShard {
         }
     }
 
-    /// Closes the turn; `nil` when nothing in it must be made safe.
+    /// Closes the turn; `nil` when nothing in it must be made safe, or not yet (`nextDeadline` says when).
     ///
     /// What promises something stays in the outputs until `committed(_:)` names this turn.
-    public mutating func endTurn() -> Turn? { journal.endTurn() }
+    public mutating func endTurn(at now: MonotonicTime) -> Turn? {
+        if !overdue.isEmpty { disconnectOverdue(now) }
+        if rewrite != nil { rewriteSome(now) }
+        return journal.endTurn(at: now)
+    }
+
+    /// Hands over with the next `endTurn` what would wait for an interval; for an orderly end.
+    public mutating func hurry() { journal.hurry() }
+
+    /// Whether changes are not committed yet.
+    public var hasUncommitted: Bool { journal.uncommittedBytes > 0 || journal.isCommitting }
 
     /// All changes up to and with `turn` are safe: what they hold back leaves, QoS 2 messages are routed.
     public mutating func committed(_ turn: TurnNumber, at now: MonotonicTime) {
@@ -267,10 +292,18 @@ extension BrokerShard {
             connections[c].gates.removeAll { $0.turn <= turn }
             markDirty(c)
         }
+        releaseHeld(through: turn, now)
+        rewriteIfWasteful()
+        checkStoreRoom(now)
+    }
+
+    /// Routes the QoS 2 messages whose identifiers are safe.
+    mutating func releaseHeld(through turn: TurnNumber, _ now: MonotonicTime) {
         while let held = heldMessages.first, held.turn <= turn {
             _ = heldMessages.popFirst()
             // The publisher may have gone meanwhile, and another session have its place.
             let isThere = sessions.contains(held.publisher.key)
+            if isThere { recordRouted(held.publisher.key.index, held.packetID) }
             route(
                 held.message, from: isThere ? held.publisher.key.index : Connection.noSession, now)
         }

@@ -49,6 +49,12 @@ struct Connection: ~Copyable {
     /// Its session has look-ups of retained messages to come; until they are done, no further packet
     /// is taken.
     var awaitsLookups = false
+    /// A message of it must be kept, and there is no room; it lies at the front of `input`.
+    var awaitsRoom = false
+    /// So much is not committed that it is not read.
+    var awaitsCommit = false
+    /// Until when it waits for room.
+    var waitsUntil = MonotonicTime.distantFuture
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
     var sendQuota = 0
     /// The client's Maximum Packet Size.
@@ -104,6 +110,6 @@ struct Connection: ~Copyable {
 
     /// Whether what comes is kept for later: a password is checked, or retained messages are looked up.
     var holdsInput: Bool {
-        phase == .authenticating || phase == .connected && awaitsLookups
+        phase == .authenticating || phase == .connected && (awaitsLookups || awaitsRoom)
     }
 }

@@ -49,6 +49,23 @@ public final class Message: Sendable {
         self.publisher = publisher
     }
 
+    /// One that a store kept; the parts fit into `body`.
+    init(
+        body: [UInt8], propertiesStart: Int, payloadStart: Int, expiryOffset: Int,
+        expiryInterval: UInt32, receivedAt: MonotonicTime, qos: QoS, isRetained: Bool,
+        publisher: Rights?
+    ) {
+        self.body = body
+        self.propertiesStart = propertiesStart
+        self.payloadStart = payloadStart
+        self.expiryOffset = expiryOffset
+        self.expiryInterval = expiryInterval
+        self.receivedAt = receivedAt
+        self.qos = qos
+        self.isRetained = isRetained
+        self.publisher = publisher
+    }
+
     /// A copy of the topic's bytes.
     public var topic: [UInt8] { Array(body[2..<propertiesStart]) }
 

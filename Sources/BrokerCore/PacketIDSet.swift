@@ -14,6 +14,11 @@ struct PacketIDSet {
         bits.isEmpty ? few.contains(identifier) : bits[word(identifier)] & bit(identifier) != 0
     }
 
+    /// All of them, the lowest first.
+    var all: [UInt16] {
+        bits.isEmpty ? few.sorted() : (1...UInt16.max).filter { contains($0) }
+    }
+
     /// Adds an identifier that is not in the set.
     mutating func insert(_ identifier: UInt16) {
         count += 1

@@ -5,12 +5,16 @@ struct InFlightMessage {
     /// `nil` in a session that ends with its connection: there it is never sent again.
     var message: Message?
     var options: DeliveryOptions
+    /// Its place in the session's journal; 0: it is not recorded.
+    var position: UInt64 = 0
 }
 
 /// A message that waits until the client takes it.
 struct QueuedMessage {
     var message: Message
     var options: DeliveryOptions
+    /// Its place in the session's journal; 0: it is not recorded.
+    var position: UInt64 = 0
 
     var qos: QoS { options.qos }
 
@@ -30,6 +34,8 @@ struct Session: ~Copyable {
     /// acknowledges stops its own session there, and costs no more memory than this.
     static let maximumSpan = 8_192
 
+    /// Names it in the journal, for ever.
+    let number: UInt64
     let clientID: [UInt8]
     /// The user whose password opened it; nobody else takes it over.
     let owner: [UInt8]?
@@ -70,14 +76,24 @@ struct Session: ~Copyable {
     /// The queue dropped a message since it was last empty.
     var isFull = false
 
-    /// It began as one that outlives its connection.
-    let isRecorded: Bool
+    /// The journal knows it: it was one that outlives its connection.
+    var isRecorded = false
+    /// It has no cap of its own: its publishers are refused instead. A bridge's.
+    var isReserved = false
+    /// When its connection ended.
+    var detachedAt = MonotonicTime.zero
+    /// Bytes that its messages take in the journal, about.
+    var keptBytes = 0
+    /// The QoS 2 identifiers in `incoming` that the journal knows.
+    var recordedIncoming = PacketIDSet()
+    /// The position of the next message in the journal.
+    var nextPosition: UInt64 = 1
 
-    init(clientID: [UInt8], owner: [UInt8]?, expirySeconds: UInt32) {
+    init(number: UInt64, clientID: [UInt8], owner: [UInt8]?, expirySeconds: UInt32) {
+        self.number = number
         self.clientID = clientID
         self.owner = owner
         self.expirySeconds = expirySeconds
-        isRecorded = expirySeconds > 0
     }
 
     var isConnected: Bool { connection != Session.noConnection }

@@ -19,6 +19,8 @@ struct Slab<Element: ~Copyable>: ~Copyable {
     private var vacant: [UInt32] = []
     private(set) var count = 0
 
+    var isEmpty: Bool { count == 0 }
+
     init() {
         // SAFETY: nothing is initialised in it until `insert` says so.
         unsafe elements = UnsafeMutablePointer<Element>.allocate(capacity: 0)

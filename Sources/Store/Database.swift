@@ -24,6 +24,7 @@ public final class Database {
     /// Pages in the log after the last commit, and how many are too many.
     private var logPages = 0
     private var checkpointThreshold: Int
+    private var synchronous = StoreOptions.Synchronous.full
 
     // MARK: Opening and closing
 
@@ -173,7 +174,7 @@ public final class Database {
                 .other, "the file system does not carry a write-ahead log", path: path)
         }
         try execute("PRAGMA journal_size_limit = \(options.journalSizeLimitBytes)")
-        try execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
+        try synchronize(options.synchronous)
         // Takes the place of SQLite's own checkpoints, which would run inside a commit.
         // SAFETY: `self` outlives the connection, which it closes.
         unsafe sqlite3_wal_hook(
@@ -237,6 +238,13 @@ public final class Database {
             rollBack()
             throw error
         }
+    }
+
+    /// What the next commits withstand; not within a transaction.
+    func synchronize(_ synchronous: StoreOptions.Synchronous) throws(StoreError) {
+        guard synchronous != self.synchronous else { return }
+        try execute("PRAGMA synchronous = \(synchronous.rawValue)")
+        self.synchronous = synchronous
     }
 
     var isInTransaction: Bool { unsafe sqlite3_get_autocommit(handle) == 0 }

@@ -6,6 +6,30 @@ public enum StoreFile {
     /// What SQLite keeps beside a database.
     private static let companions = ["-wal", "-shm", "-journal"]
 
+    /// Opens a copy of a damaged store, log and all, to read what can be read; `remove` it afterwards.
+    ///
+    /// The original is for people to look at; opening would change it.
+    public static func openCopy(
+        of path: String, at copy: String, schema: Schema, options: StoreOptions
+    ) throws(StoreError) -> Database {
+        remove(copy)
+        do throws(IOError) {
+            for companion in [""] + companions where Files.exists(path + companion) {
+                try StoreKernel.copy(path + companion, to: copy + companion)
+            }
+        } catch {
+            throw StoreError(.cannotOpen, "\(error)", path: copy)
+        }
+        return try Database(path: copy, schema: schema, options: options)
+    }
+
+    /// Removes a store's files, as far as there are any.
+    public static func remove(_ path: String) {
+        for companion in [""] + companions where Files.exists(path + companion) {
+            try? Files.remove(path + companion)
+        }
+    }
+
     /// Puts a damaged store aside, log and all, under a name that tells when; returns the new path.
     ///
     /// `broker.db` becomes `broker.db.corrupt-20250309T070501Z`. Nothing may have it open.

@@ -37,6 +37,31 @@ enum StoreKernel {
         _ = posix_fadvise(file.rawValue, 0, 0, POSIX_FADV_DONTNEED)
     }
 
+    /// Copies a file's bytes; the copy is for its owner only.
+    static func copy(_ path: String, to target: String) throws(IOError) {
+        let source = try open(path, O_RDONLY)
+        let sink = try open(target, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        var block = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            // SAFETY: read(2) and write(2) stay within the array.
+            let got = unsafe block.withUnsafeMutableBytes { buffer in
+                unsafe read(source.rawValue, buffer.baseAddress, buffer.count)
+            }
+            guard got >= 0 else { throw failure("read", path) }
+            if got == 0 { return }
+            var written = 0
+            while written < got {
+                let count = unsafe block.withUnsafeBytes { buffer in
+                    unsafe write(
+                        sink.rawValue, buffer.baseAddress.map { unsafe $0 + written }, got - written
+                    )
+                }
+                guard count > 0 else { throw failure("write", target) }
+                written += count
+            }
+        }
+    }
+
     static func rename(_ old: String, to new: String) throws(IOError) {
         // SAFETY: rename(2) with strings that live for the call.
         guard unsafe Glibc.rename(old, new) == 0 else { throw failure("rename", old) }

@@ -32,6 +32,8 @@ public final class StoreThread: Sendable {
 
     /// Work without its type: runs it, and returns what to call after the commit.
     struct Job: Sendable {
+        /// What its commit must withstand; `nil`: what the store was opened for.
+        var synchronous: StoreOptions.Synchronous?
         var run: @Sendable (Database) throws(StoreError) -> @Sendable (StoreError?) -> Void
         var fail: @Sendable (StoreError) -> Void
     }
@@ -63,6 +65,34 @@ public final class StoreThread: Sendable {
         onEvent: @escaping @Sendable (Event) -> Void
     ) throws(StoreError) -> StoreThread {
         try start(path: path, limits: limits, open: open, onEvent: onEvent, beforeCommit: nil)
+    }
+
+    /// The same for a store that is open already: from now on it belongs to the new thread.
+    ///
+    /// `open` is called when the store must be reopened.
+    public static func start(
+        adopting database: Database, limits: Limits = Limits(),
+        open: @escaping @Sendable () throws(StoreError) -> Database,
+        onEvent: @escaping @Sendable (Event) -> Void
+    ) throws(StoreError) -> StoreThread {
+        let path = database.path
+        let first = Handover(database)
+        return try start(
+            path: path, limits: limits,
+            open: { () throws(StoreError) in
+                if let database = first.take() { return database }
+                return try open()
+            }, onEvent: onEvent)
+    }
+
+    /// Carries a database to its thread, once.
+    private final class Handover: @unchecked Sendable {
+        // SAFETY: the giver is done with it, and only the new thread takes it.
+        private var database: Database?
+
+        init(_ database: Database) { self.database = database }
+
+        func take() -> Database? { database.take() }
     }
 
     /// `beforeCommit`: a fault that a test puts in place of the commit.
@@ -101,11 +131,16 @@ public final class StoreThread: Sendable {
     /// Puts `work` into the queue; `completion` is called once, on the store's thread.
     ///
     /// `false`: the queue is at its limit, or the thread was stopped; then `completion` is never called.
+    ///
+    /// - Parameter synchronous: what the commit must withstand, where that is not what the store was
+    ///   opened for. Work in one transaction gets the most that any of it asks for.
     public func submit<Value: Sendable>(
+        synchronous: StoreOptions.Synchronous? = nil,
         _ work: @escaping @Sendable (Database) throws(StoreError) -> Value,
         completion: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) -> Bool {
         let job = Job(
+            synchronous: synchronous,
             run: { database throws(StoreError) in
                 let value = try work(database)
                 return { error in completion(error.map { .failure($0) } ?? .success(value)) }

@@ -52,6 +52,8 @@ final class StoreWorker {
         do throws(StoreError) {
             var answers: [@Sendable (StoreError?) -> Void] = []
             answers.reserveCapacity(jobs.count)
+            let wanted = jobs.map { $0.synchronous ?? database.options.synchronous }
+            try database.synchronize(wanted.contains(.full) ? .full : .normal)
             try database.begin()
             for job in jobs {
                 do throws(StoreError) {

@@ -31,7 +31,7 @@ final class BrokerProgram: DaemonProgram {
     }
 
     init(settings: BrokerSettings, context: DaemonContext) throws {
-        server = try BrokerServer(settings, loop: context.loop, log: context.log)
+        server = try BrokerServer(settings, context: context)
         try server.start()
     }
 

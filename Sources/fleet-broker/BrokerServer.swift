@@ -11,13 +11,15 @@ final class BrokerServer {
     private var settings: BrokerSettings
     private let shard: ShardServer
     private let passwords: PasswordChecker
+    private let store: BrokerStore?
     let gate: SharedGate
     /// In the order of the configuration.
     var listeners: [ServerListener] = []
     /// Nothing was configured, and it listens on loopback.
     var listensByDefault: Bool
 
-    init(_ settings: BrokerSettings, loop: EventLoop, log: Log) throws(DaemonError) {
+    init(_ settings: BrokerSettings, context: DaemonContext) throws {
+        let (loop, log) = (context.loop, context.log)
         self.settings = settings
         self.loop = loop
         self.log = log
@@ -29,16 +31,26 @@ final class BrokerServer {
         var configuration = settings.broker
         configuration.limits.connections = Self.allowDescriptors(
             for: configuration.limits.connections, log)
+        var core = BrokerShard(configuration: configuration, seed: SystemRandom.number())
+        store = try BrokerStore.open(settings, &core, context)
         shard = ShardServer(
-            BrokerShard(configuration: configuration, seed: SystemRandom.number()),
-            loop: loop, log: log, handshakesPerTurn: settings.handshakesPerTurn
+            core, store: store?.handle, loop: loop, log: log,
+            handshakesPerTurn: settings.handshakesPerTurn
         ) { user, password, peer, completion in
             passwords.check(user: user, password: password, from: peer, completion)
         }
     }
 
+    private func followStore() {
+        store?.onStateChange = { [shard, loop] state in
+            shard.shard.setStoreRoom(state != .full, at: loop.now)
+        }
+        store?.onReplaced = { [shard] in shard.storeWasReplaced() }
+    }
+
     /// Opens the listeners; when it returns, clients can connect.
     func start() throws(DaemonError) {
+        followStore()
         listeners =
             settings.listeners.isEmpty
             ? try ServerListener.openLoopback(settings, gate: gate)
@@ -104,7 +116,10 @@ final class BrokerServer {
         for listener in listeners { listener.socket.stop() }
         // They close, and the paths of Unix sockets go.
         listeners = []
-        shard.stop(done)
+        shard.stop { [shard, store] in
+            guard let store else { return done() }
+            shard.drain { store.stop(done) }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ struct BrokerSettings {
     /// Password checks that may wait; CONNECT is refused as busy above it.
     var passwordChecks: Int
     var broker = BrokerConfiguration()
+    var store = BrokerStore.Settings()
 
     /// What one address (IPv6: one /64) may do, and what one of this machine itself may.
     var gate = AddressGate.Limits()
@@ -37,6 +38,7 @@ struct BrokerSettings {
         broker.limits = Self.readLimits(limits)
         broker.access = Self.readAccess(reader, listeners: listenerNames)
         readSession(reader.table("session"))
+        readDurability(reader)
     }
 
     private static func readLimits(_ reader: ConfigurationReader) -> BrokerLimits {
@@ -58,6 +60,7 @@ struct BrokerSettings {
         limits.inFlight = count("in_flight", limits.inFlight, 1...8_192)
         limits.receiveMaximum = count("receive_maximum", limits.receiveMaximum, 1...65_535)
         limits.queueMessages = count("queue_messages", limits.queueMessages, 1...100_000_000)
+        limits.queuePolicy = reader.choice("queue_policy", default: limits.queuePolicy)
         limits.queueBytes = size("queue_size", limits.queueBytes, 1_024...(1 << 40))
         limits.outputBytes = size("output_size", limits.outputBytes, 4_096...(1 << 32))
         limits.retainedMessages = count(

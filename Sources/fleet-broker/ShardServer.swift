@@ -25,7 +25,15 @@ final class ShardServer: EventHandler {
     let loop: EventLoop
     let log: Log
     var shard: BrokerShard
+    /// `nil`: nothing is kept.
+    let store: StoreHandle?
     private let authenticate: Authenticate
+    /// The turn that the store has, until it is committed.
+    var pendingTurn: Turn?
+    /// Counts the stores; an answer of one that was replaced is no answer.
+    var storeEpoch = 0
+    var commits: EventLoop.Port<CommitReport>?
+    var drained: (() -> Void)?
     /// By the slot of the connection's identifier.
     var links: [Link?] = []
     var linkCount = 0
@@ -39,7 +47,8 @@ final class ShardServer: EventHandler {
     private var farewell: (() -> Void)?
 
     init(
-        _ shard: consuming BrokerShard, loop: EventLoop, log: Log, handshakesPerTurn: Int,
+        _ shard: consuming BrokerShard, store: StoreHandle?, loop: EventLoop, log: Log,
+        handshakesPerTurn: Int,
         authenticate: @escaping Authenticate
     ) {
         self.shard = shard
@@ -47,7 +56,9 @@ final class ShardServer: EventHandler {
         self.log = log
         self.handshakesPerTurn = handshakesPerTurn
         handshakesLeft = handshakesPerTurn
+        self.store = store
         self.authenticate = authenticate
+        if store != nil { commits = loop.makePort { [weak self] in self?.take($0) } }
         loop.atEndOfTick { [weak self] in self?.endTick() }
     }
 
@@ -206,8 +217,7 @@ extension ShardServer {
 extension ShardServer {
     private func endTick() {
         repeat {
-            // Durability is memory here: what a turn changed is as safe as it will be.
-            if let turn = shard.endTurn() { shard.committed(turn.number, at: loop.now) }
+            if let turn = shard.endTurn(at: loop.now) { commit(turn) }
             while let action = shard.nextAction() { perform(action) }
             while let id = shard.nextDirty() {
                 guard let link = link(id) else { continue }
@@ -218,6 +228,10 @@ extension ShardServer {
         setTimer()
         handshakesLeft = handshakesPerTurn
         if farewell != nil && linkCount == 0 { sayFarewell() }
+        if let drained, !shard.hasUncommitted {
+            self.drained = nil
+            drained()
+        }
     }
 
     private func perform(_ action: BrokerAction) {

@@ -7,7 +7,8 @@ import Testing
 @Suite struct DurabilityTests {
     private func broker() -> TestBroker {
         var configuration = BrokerConfiguration()
-        configuration.durability = .journal
+        configuration.durability = DurabilityRules(.process)
+        configuration.journal.flushInterval = .zero
         let broker = TestBroker(configuration)
         broker.commitsAtOnce = false
         return broker
@@ -136,7 +137,8 @@ import Testing
 
     @Test func `unacknowledged QoS 1 counts against receive maximum`() {
         var configuration = BrokerConfiguration()
-        configuration.durability = .journal
+        configuration.durability = DurabilityRules(.process)
+        configuration.journal.flushInterval = .zero
         configuration.limits.receiveMaximum = 2
         let broker = TestBroker(configuration)
         broker.commitsAtOnce = false
@@ -149,32 +151,6 @@ import Testing
         #expect(!client.isClosed)
         client.publish("t", "x", .atLeastOnce)
         #expect(client.isClosed)
-    }
-
-    @Test func `a turn holds its changes in their order`() throws {
-        let broker = broker()
-        let client = keptSession(broker, "c")
-        broker.turns = []
-        client.subscribe([("t", SubscriptionOptions(qos: .atLeastOnce))])
-        client.publish("t", "x", .atLeastOnce, retain: true)
-        broker.commit()
-        client.pubAck(1)
-        broker.commit()
-        let names = broker.turns.flatMap(\.changes).map { change in
-            switch change {
-            case .subscribed(_, let filter, _, _):
-                "subscribed " + String(decoding: filter, as: UTF8.self)
-            case .retained(let message):
-                "retained " + String(decoding: message.topic, as: UTF8.self)
-            case .queued: "queued"
-            case .sent(_, let id): "sent \(id)"
-            case .completed(_, let id): "completed \(id)"
-            default: "other"
-            }
-        }
-        #expect(names == ["subscribed t", "retained t", "queued", "sent 1", "completed 1"])
-        let numbers = broker.turns.map(\.number.rawValue)
-        #expect(numbers == numbers.sorted() && Set(numbers).count == numbers.count)
     }
 }
 

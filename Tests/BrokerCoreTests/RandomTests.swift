@@ -10,7 +10,8 @@ import Testing
     func `what must arrive arrives, in order, and QoS 2 once`(seed: UInt64) throws {
         var configuration = BrokerConfiguration()
         configuration.limits.inFlight = 3
-        configuration.durability = seed % 2 == 0 ? .memory : .journal
+        configuration.durability = DurabilityRules(seed % 2 == 0 ? .memory : .process)
+        configuration.journal.flushInterval = .zero
         let broker = TestBroker(configuration)
         broker.commitsAtOnce = false
         var random = SplitMix(state: seed)

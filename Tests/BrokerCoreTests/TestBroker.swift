@@ -40,7 +40,7 @@ final class TestBroker {
 
     /// Does what the shell does at the end of each turn of its loop.
     func settle() {
-        while let turn = shard.endTurn() {
+        while let turn = shard.endTurn(at: now) {
             turns.append(turn)
             if commitsAtOnce { shard.committed(turn.number, at: now) }
         }
@@ -86,9 +86,38 @@ final class TestBroker {
 
     /// Everything handed over so far is safe.
     func commit() {
-        guard let last = turns.last else { return }
-        shard.committed(last.number, at: now)
-        settle()
+        var committed = 0
+        while turns.count > committed, let last = turns.last {
+            committed = turns.count
+            shard.committed(last.number, at: now)
+            settle()
+        }
+    }
+
+    /// A process that died and was started again: what was committed, and nothing else.
+    ///
+    /// - Parameter upTo: turns that were committed; all that were handed over by default.
+    func restarted(upTo count: Int? = nil, after pause: Duration = .zero) -> TestBroker {
+        let later = TestBroker(shard.configuration)
+        later.now = now + pause
+        later.kept = Array((kept + turns).prefix(count.map { kept.count + $0 } ?? .max))
+        var state = RecoveredState(
+            seed: 7, access: shard.configuration.access, at: TestBroker.anchor(later.now))
+        for turn in later.kept {
+            state.read(
+                turn.records.span, turn: turn.number, shard: 0, anchor: TestBroker.anchor(now))
+        }
+        later.shard.restore(&state, at: later.now)
+        later.shard.routeRestored(at: later.now)
+        later.settle()
+        return later
+    }
+
+    /// What the store held at the start.
+    private(set) var kept: [Turn] = []
+
+    static func anchor(_ time: MonotonicTime) -> TimeAnchor {
+        TimeAnchor(monotonic: time, unixMilliseconds: 0, boot: 1)
     }
 
     func sleep(_ duration: Duration) {

@@ -10,9 +10,11 @@ extension BrokerShard {
     public mutating func reconfigure(_ new: BrokerConfiguration, at now: MonotonicTime) {
         let hasNewRules = new.access != configuration.access
         let durability = configuration.durability
+        let journal = configuration.journal
         let access = hasNewRules ? new.access : configuration.access
         configuration = new
         configuration.durability = durability
+        configuration.journal = journal
         configuration.access = access
         wireLimits = Self.wireLimits(new.limits)
         subscriptions.limits = new.limits.topics
@@ -73,7 +75,7 @@ extension BrokerShard {
     }
 
     private mutating func endSubscription(_ filter: TopicFilter, _ s: UInt32) {
-        guard subscriptions.remove(filter, subscriber: s), !sessions[s].isTransient else { return }
-        journal.record(.unsubscribed(SessionID(sessions.key(at: s)), filter: filter.bytes))
+        guard subscriptions.remove(filter, subscriber: s) else { return }
+        recordUnsubscribed(s, filter.bytes)
     }
 }

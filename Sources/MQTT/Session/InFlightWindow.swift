@@ -83,6 +83,17 @@ public struct InFlightWindow<Payload> {
     @inlinable
     public var isFull: Bool { span >= maximumSpan }
 
+    /// The identifier that the next `append` gives.
+    @inlinable
+    public var nextID: UInt16 { allocator.next }
+
+    /// The identifier of the oldest entry.
+    var oldestID: UInt16 { firstID }
+
+    func releaseOrder(of id: UInt16) -> UInt64 {
+        openPlace(of: id).map { slots[$0].releaseOrder } ?? 0
+    }
+
     /// Takes a new entry, which the caller sends now; `nil` when the span is used up.
     @inlinable
     public mutating func append(_ payload: Payload, stage: Stage) -> UInt16? {

@@ -121,6 +121,16 @@ public struct RetainedTree<Value> {
         return stop < entries.count ? stop : nil
     }
 
+    /// One above the highest place of a value: `0..<placeCount` visits each, for a walk in pieces.
+    @inlinable
+    public var placeCount: Int { entries.count }
+
+    /// The value at a place; `nil` where there is none now.
+    @inlinable
+    public func value(at place: Int) -> Value? {
+        place < entries.count ? entries[place]?.value : nil
+    }
+
     /// Traps unless the tree is whole: every topic has a value and every value a topic, every count
     /// is right, children said to be in order are, and no free place is lost.
     public func checkInvariants() {

@@ -1,0 +1,260 @@
+import MQTT
+
+/// What is written of each change. Where nothing is kept, these cost one test.
+extension BrokerShard {
+    /// Whether changes of this session are recorded.
+    @inline(__always)
+    func isKept(_ s: UInt32) -> Bool {
+        journal.isRecording && sessions[s].isRecorded && !sessions[s].isTransient
+    }
+
+    /// How durable a message is; asked once for each message that somebody keeps.
+    mutating func durability(of message: Message) -> Durability {
+        if let known = journal.durability(of: message) { return known }
+        let body = message.body
+        let topic = body.span.extracting(2..<message.propertiesStart)
+        let found = durabilities.durability(of: topic)
+        journal.remember(found, of: message)
+        return found
+    }
+
+    // MARK: Sessions
+
+    /// The session as it is, with its subscriptions; not its messages.
+    mutating func recordSession(_ s: UInt32) {
+        guard journal.isRecording else { return }
+        sessions[s].isRecorded = true
+        let isConnected = sessions.read(s) { $0.isConnected }
+        journal.begin(.session)
+        journal.put(sessions[s].number)
+        journal.put(UInt8((sessions[s].owner == nil ? 0 : 1) | (isConnected ? 0 : 2)))
+        journal.put(UInt64(sessions[s].expirySeconds))
+        journal.put(sessions[s].detachedAt)
+        journal.put(sessions[s].nextPosition)
+        journal.put(sessions[s].clientID)
+        journal.put(sessions[s].owner ?? [])
+        journal.put(Array(sessions[s].listener.utf8))
+    }
+
+    mutating func recordSessionEnd(_ s: UInt32) {
+        guard journal.isRecording, sessions[s].isRecorded else { return }
+        journal.begin(.sessionEnded)
+        journal.put(sessions[s].number)
+        journal.dead(sessions[s].keptBytes)
+    }
+
+    mutating func recordExpiry(_ s: UInt32, _ seconds: UInt32) {
+        guard journal.isRecording, sessions[s].isRecorded else { return }
+        journal.begin(.sessionExpiry)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(seconds))
+    }
+
+    mutating func recordAttached(_ s: UInt32) {
+        guard isKept(s) else { return }
+        journal.begin(.attached)
+        journal.put(sessions[s].number)
+    }
+
+    mutating func recordDetached(_ s: UInt32) {
+        guard isKept(s) else { return }
+        journal.beginLazily(.detached)
+        journal.put(sessions[s].number)
+        journal.put(sessions[s].detachedAt)
+    }
+
+    mutating func recordWill(_ s: UInt32) {
+        guard isKept(s), let will = sessions[s].will else { return }
+        let place = journal.place(of: will)
+        journal.begin(.will)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(sessions[s].willDelaySeconds))
+        journal.put(place)
+    }
+
+    mutating func recordWillCleared(_ s: UInt32) {
+        guard isKept(s) else { return }
+        journal.begin(.willCleared)
+        journal.put(sessions[s].number)
+    }
+
+    // MARK: Subscriptions
+
+    mutating func recordSubscribed(_ s: UInt32, _ filter: Span<UInt8>, _ bits: UInt32) {
+        guard isKept(s) else { return }
+        journal.begin(.subscribed)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(bits))
+        journal.put(filter)
+    }
+
+    mutating func recordUnsubscribed(_ s: UInt32, _ filter: [UInt8]) {
+        guard isKept(s) else { return }
+        journal.begin(.unsubscribed)
+        journal.put(sessions[s].number)
+        journal.put(filter)
+    }
+
+    mutating func recordLookup(_ s: UInt32, _ lookup: RetainedLookup) {
+        guard isKept(s) else { return }
+        journal.begin(.lookup)
+        journal.put(sessions[s].number)
+        journal.put(lookup.qos.rawValue)
+        journal.put(UInt64(lookup.identifier))
+        journal.put(lookup.filter.bytes)
+    }
+
+    mutating func recordLookupDone(_ s: UInt32) {
+        guard isKept(s) else { return }
+        journal.beginLazily(.lookupDone)
+        journal.put(sessions[s].number)
+    }
+
+    // MARK: Messages to a session
+
+    /// Gives the message a position in the journal; 0 where it is not recorded.
+    private mutating func takePosition(
+        _ s: UInt32, _ message: Message
+    ) -> (position: UInt64, durability: Durability) {
+        guard isKept(s) else { return (0, .memory) }
+        var durability = durability(of: message)
+        if sessions[s].isReserved { durability = max(durability, .power) }
+        guard durability != .memory else { return (0, .memory) }
+        let position = sessions[s].nextPosition
+        sessions[s].nextPosition += 1
+        journal.live(message.keptBytes)
+        sessions[s].keptBytes += message.keptBytes
+        return (position, durability)
+    }
+
+    /// It waits in the session's queue. Returns its position, 0 where it is not recorded.
+    mutating func recordQueued(
+        _ s: UInt32, _ message: Message, _ options: DeliveryOptions
+    ) -> UInt64 {
+        let (position, durability) = takePosition(s, message)
+        guard position != 0 else { return 0 }
+        let place = journal.place(of: message)
+        journal.begin(.queued, durability)
+        journal.put(sessions[s].number)
+        journal.put(position)
+        journal.put(options)
+        journal.put(place)
+        return position
+    }
+
+    /// It is about to be sent for the first time under `packetID`, and never waited.
+    mutating func recordInFlight(
+        _ s: UInt32, _ message: Message, _ options: DeliveryOptions, _ packetID: UInt16
+    ) -> UInt64 {
+        let (position, durability) = takePosition(s, message)
+        guard position != 0 else { return 0 }
+        recordInFlight(
+            s, message, options, packetID, position, stage: options.qos.rawValue - 1, durability)
+        return position
+    }
+
+    /// `stage`: 0 awaits PUBACK, 1 PUBREC, `RecoveredState.released` PUBCOMP.
+    mutating func recordInFlight(
+        _ s: UInt32, _ message: Message?, _ options: DeliveryOptions, _ packetID: UInt16,
+        _ position: UInt64, stage: UInt8, _ durability: Durability
+    ) {
+        let place = message.map { journal.place(of: $0) }
+        journal.begin(.inFlight, durability)
+        journal.put(sessions[s].number)
+        journal.put(position)
+        journal.put(options)
+        journal.put(stage)
+        journal.put(UInt64(packetID))
+        if let place { journal.put(place) }
+    }
+
+    /// The first message of the queue left it for `packetID`.
+    mutating func recordSent(_ s: UInt32, _ position: UInt64, _ packetID: UInt16) {
+        guard position != 0 else { return }
+        journal.begin(.sent)
+        journal.put(sessions[s].number)
+        journal.put(position)
+        journal.put(UInt64(packetID))
+    }
+
+    mutating func recordReceived(_ s: UInt32, _ position: UInt64, _ packetID: UInt16) {
+        guard position != 0 else { return }
+        journal.begin(.received)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(packetID))
+    }
+
+    mutating func recordCompleted(_ s: UInt32, _ entry: InFlightMessage, _ packetID: UInt16) {
+        guard entry.position != 0 else { return }
+        journal.beginLazily(.completed)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(packetID))
+        if let message = entry.message { forget(s, message) }
+    }
+
+    /// A message left the queue without being sent: expired, too large, or no room.
+    mutating func recordDropped(_ s: UInt32, _ entry: QueuedMessage) {
+        guard entry.position != 0 else { return }
+        journal.beginLazily(.dropped)
+        journal.put(sessions[s].number)
+        journal.put(entry.position)
+        forget(s, entry.message)
+    }
+
+    private mutating func forget(_ s: UInt32, _ message: Message) {
+        journal.dead(message.keptBytes)
+        sessions[s].keptBytes -= message.keptBytes
+    }
+
+    // MARK: Messages from a session
+
+    /// A QoS 2 message came. False where it is not recorded.
+    mutating func recordIncoming(_ s: UInt32, _ message: Message, _ packetID: UInt16) -> Bool {
+        guard isKept(s) else { return false }
+        let durability = durability(of: message)
+        guard durability != .memory else { return false }
+        let place = journal.place(of: message)
+        journal.begin(.incoming, durability)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(packetID))
+        journal.put(place)
+        return true
+    }
+
+    mutating func recordRouted(_ s: UInt32, _ packetID: UInt16) {
+        guard isKept(s) else { return }
+        journal.beginLazily(.incomingRouted)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(packetID))
+    }
+
+    mutating func recordReleased(_ s: UInt32, _ packetID: UInt16) {
+        journal.begin(.incomingReleased)
+        journal.put(sessions[s].number)
+        journal.put(UInt64(packetID))
+    }
+
+    // MARK: Retained messages
+
+    mutating func recordRetained(_ message: Message) {
+        guard journal.isRecording else { return }
+        let durability = durability(of: message)
+        guard durability != .memory else { return }
+        let place = journal.place(of: message)
+        journal.begin(.retained, durability)
+        journal.put(place)
+    }
+
+    mutating func recordRetainedRemoved(_ topic: Span<UInt8>) {
+        guard journal.isRecording else { return }
+        let durability = durabilities.durability(of: topic)
+        guard durability != .memory else { return }
+        journal.begin(.retainedRemoved, durability)
+        journal.put(topic)
+    }
+}
+
+extension Message {
+    /// What it takes in the journal, about, for one session.
+    var keptBytes: Int { body.count + 40 }
+}

@@ -1,0 +1,129 @@
+import MQTT
+
+/// What happens when the store cannot keep up, or has no room.
+extension BrokerShard {
+    /// The store has room for more, or not: no space on its disk, or less than the floor.
+    public mutating func setStoreRoom(_ hasRoom: Bool, at now: MonotonicTime) {
+        hasStoreRoom = hasRoom
+        checkStoreRoom(now)
+    }
+
+    /// The store was replaced by an empty one: all that is live is the next turn, and nothing that was
+    /// handed over counts.
+    public mutating func rewriteWhole(at now: MonotonicTime) {
+        guard journal.isRecording else { return }
+        journal.takeBack()
+        var state = Rewrite(through: TurnNumber(rawValue: 0))
+        while rewriteNext(&state) {}
+        rewrite = nil
+        journal.replaceStore(at: now)
+    }
+
+    /// What the operator sees of the journal.
+    public var journalFigures: JournalFigures {
+        JournalFigures(
+            isRecording: journal.isRecording, storedBytes: journal.storedBytes,
+            liveBytes: journal.isRecording ? liveBytes : 0,
+            uncommittedBytes: journal.uncommittedBytes, isRewriting: rewrite != nil,
+            isTight: isStoreTight)
+    }
+
+    /// Looks whether messages that must be kept can be taken; those who waited for it go on.
+    mutating func checkStoreRoom(_ now: MonotonicTime) {
+        guard journal.isRecording else { return }
+        isStoreTight = !hasStoreRoom || 2 * liveBytes > configuration.journal.storeBytes
+        resumeWaiting(now)
+    }
+
+    /// Whether taking this message would write to the store: somebody keeps it.
+    mutating func mustBeKept(
+        _ view: MessageView, _ source: Span<UInt8>, from publisher: UInt32
+    ) -> Bool {
+        let topic = source.extracting(view.topic.range)
+        let isDurable = durabilities.durability(of: topic) != .memory
+        if view.isRetained && isDurable && !view.payload.isEmpty { return true }
+        guard view.qos != .atMostOnce else { return false }
+        if view.qos == .exactlyOnce && isDurable && isKept(publisher) { return true }
+        var found = MatchBuffer()
+        swap(&found, &matches)
+        subscriptions.match(topic, into: &found)
+        var isWanted = false
+        for index in found.matches.indices where isKept(found.matches[index].subscriber) {
+            let bits = SubscriptionBits(rawValue: found.matches[index].options)
+            let takes = isDurable || sessions[found.matches[index].subscriber].isReserved
+            if bits.qosBits > 0 && takes { isWanted = true }
+        }
+        swap(&found, &matches)
+        return isWanted
+    }
+
+    /// A message that must be kept comes while there is no room: 5.0 clients are told. Others cannot be:
+    /// they are not read for a while, in which room may be made, and then closed.
+    mutating func refuseForRoom(
+        _ publish: Publish, _ c: UInt32, _ now: MonotonicTime
+    ) {
+        counters.publishesRefused += 1
+        if connections[c].isVersion5, let packetID = publish.packetID {
+            let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
+            return sendAcknowledgement(c, kind, packetID, .quotaExceeded, isPromise: false)
+        }
+        guard publish.packetID != nil else { return }
+        connections[c].awaitsRoom = true
+        connections[c].waitsUntil = now + configuration.limits.storePatience
+        pauseReading(c)
+        setConnectionDeadline(c, connections[c].waitsUntil)
+        waiting.append(ConnectionID(connections.key(at: c)))
+    }
+
+    /// So much is not committed yet that whoever publishes more waits for the store.
+    @inline(__always)
+    mutating func waitForCommit(_ c: UInt32) {
+        guard journal.uncommittedBytes > journal.limits.uncommittedBytes else { return }
+        pauseForCommit(c)
+    }
+
+    private mutating func pauseForCommit(_ c: UInt32) {
+        guard connections[c].phase == .connected, !connections[c].awaitsCommit else { return }
+        connections[c].awaitsCommit = true
+        pauseReading(c)
+        waiting.append(ConnectionID(connections.key(at: c)))
+    }
+
+    /// Goes on with those who waited for room or for a commit.
+    mutating func resumeWaiting(_ now: MonotonicTime) {
+        guard !waiting.isEmpty,
+            journal.uncommittedBytes <= journal.limits.uncommittedBytes / 2
+        else { return }
+        for _ in 0..<waiting.count {
+            guard let id = waiting.popFirst() else { return }
+            guard connections.contains(id.key), connections[id.index].phase == .connected
+            else { continue }
+            let c = id.index
+            if connections[c].awaitsRoom && isStoreTight {
+                waiting.append(id)
+                continue
+            }
+            connections[c].awaitsRoom = false
+            connections[c].awaitsCommit = false
+            connections[c].lastReceived = now
+            if let deadline = keepAliveDeadline(c) { setConnectionDeadline(c, deadline) }
+            takeInput(c, now)
+            let goesOn = connections.read(c) { $0.phase == .connected && !$0.holdsInput }
+            if goesOn && !connections[c].awaitsCommit { resumeReading(c) }
+        }
+    }
+}
+
+/// The state of a journal and its store, for people.
+public struct JournalFigures: Sendable, Equatable {
+    public var isRecording: Bool
+    /// Bytes of all turns that the store holds.
+    public var storedBytes: Int
+    /// Bytes that the state would take if it were written anew, about.
+    public var liveBytes: Int
+    /// Bytes that are not committed yet.
+    public var uncommittedBytes: Int
+    public var isRewriting: Bool
+    /// Messages that must be kept are refused.
+    public var isTight: Bool
+}

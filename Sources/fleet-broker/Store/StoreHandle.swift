@@ -1,0 +1,93 @@
+import BrokerCore
+import IO
+import MQTT
+import Store
+import Synchronization
+
+/// The way of every shard, from its own thread, to the store that is open now.
+final class StoreHandle: Sendable {
+    /// What became of a turn.
+    enum Outcome: Sendable {
+        case committed
+        /// It is to be submitted again, a little later.
+        case failed
+    }
+
+    private struct State {
+        var thread: StoreThread?
+        /// Bytes that threads before this one wrote.
+        var bytesBefore: UInt64 = 0
+        var isOutOfRoom = false
+    }
+
+    private let state = Mutex(State())
+    private let boot: UInt64
+
+    init(boot: UInt64) { self.boot = boot }
+
+    /// Puts another thread, or none, in the place of the one before, which is returned.
+    @discardableResult
+    func replace(_ thread: StoreThread?) -> StoreThread? {
+        state.withLock { state in
+            let before = state.thread
+            state.bytesBefore += before?.bytesWritten ?? 0
+            state.thread = thread
+            return before
+        }
+    }
+
+    var bytesWritten: UInt64 {
+        state.withLock { $0.bytesBefore + ($0.thread?.bytesWritten ?? 0) }
+    }
+
+    /// The last commit found no room.
+    var isOutOfRoom: Bool { state.withLock { $0.isOutOfRoom } }
+
+    /// Commits a turn; `completion` is called on the store's thread.
+    func commit(
+        _ turn: Turn, shard: Int, _ completion: @escaping @Sendable (Outcome) -> Void
+    ) {
+        let anchor = TimeAnchor(
+            monotonic: SystemClock.monotonic(),
+            unixMilliseconds: SystemClock.unixMilliseconds(), boot: boot)
+        let thread = state.withLock { $0.thread }
+        let isTaken = thread?.submit(
+            synchronous: turn.durability == .power ? .full : .normal
+        ) { database throws(StoreError) in
+            try TurnTable.write(turn, shard: shard, at: anchor, database)
+        } completion: { [self] result in
+            switch result {
+            case .success:
+                state.withLock { $0.isOutOfRoom = false }
+                if let obsolete = turn.obsolete { delete(upTo: obsolete, shard: shard) }
+                completion(.committed)
+            case .failure(let error):
+                if error.kind == .full { state.withLock { $0.isOutOfRoom = true } }
+                completion(.failed)
+            }
+        }
+        if isTaken != true { completion(.failed) }
+    }
+
+    /// Commits a turn before it returns; for the start.
+    func commitNow(_ turn: Turn, shard: Int) throws(StoreError) {
+        let anchor = TimeAnchor(
+            monotonic: SystemClock.monotonic(),
+            unixMilliseconds: SystemClock.unixMilliseconds(), boot: boot)
+        let thread = state.withLock { $0.thread }
+        try thread?.perform { database throws(StoreError) in
+            try TurnTable.write(turn, shard: shard, at: anchor, database)
+        }
+    }
+
+    /// Deletes obsolete turns, a few in each transaction, between the commits of others.
+    private func delete(upTo turn: TurnNumber, shard: Int) {
+        let thread = state.withLock { $0.thread }
+        _ = thread?.submit { database throws(StoreError) in
+            try TurnTable.delete(upTo: turn, shard: shard, database)
+        } completion: { [self] result in
+            // What is left after a failure goes with the next rewriting.
+            if case .success(false) = result { delete(upTo: turn, shard: shard) }
+        }
+    }
+}
