@@ -60,6 +60,8 @@ public enum BrokerEvent: Sendable {
     case queueFull(clientID: [UInt8])
     /// The first message that a connection's full output had no room for since it was last empty.
     case slowReader(ConnectionID, clientID: [UInt8])
+    /// A client publishes faster than it may, and is not read for a while; once for each connection.
+    case publishRateReached(ConnectionID, clientID: [UInt8])
     case retainedFull
     case subscriptionRefused(ConnectionID, clientID: [UInt8], ReasonCode)
     case publishRefused(ConnectionID, clientID: [UInt8], ReasonCode)

@@ -16,6 +16,11 @@ public struct BrokerLimits: Sendable, Equatable {
     public static let freeConnectBytes = 4 * 1024
     /// Bytes of one packet from a client; a larger one closes the connection (0x95 Packet too large).
     public var packetBytes = 1024 * 1024
+    /// PUBLISH packets a second of one client, in the long run, a second's worth at once; 0: as many as come.
+    /// A client that is faster is not read for a while.
+    public var publishRate = 0
+    /// Bytes of PUBLISH packets a second of one client, likewise.
+    public var publishBytesPerSecond = 0
     /// QoS 1 and 2 messages to one client that await its acknowledgement; more wait in the queue.
     ///
     /// So many for the full speed of one client that is a thousand messages behind its own link;

@@ -17,6 +17,11 @@ extension BrokerShard {
             counters.packetsReceived &+= 1
             if case .publish(let publish) = decoded.packet {
                 take(publish, ByteRange(offset..<decoded.end), bytes, c, now)
+                if configuration.limits.hasPublishRate, connections[c].phase == .connected,
+                    mustWait(decoded.end &- offset, c, now)
+                {
+                    return decoded.end
+                }
                 // It stays where it is, to be taken again.
                 if connections[c].awaitsRoom { return offset }
             } else {

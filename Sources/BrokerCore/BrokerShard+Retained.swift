@@ -105,7 +105,7 @@ extension BrokerShard {
         guard c != Session.noConnection else { return }
         connections[c].awaitsLookups = false
         takeInput(c, now)
-        if connections[c].phase == .connected && !connections[c].holdsInput { resumeReading(c) }
+        if connections[c].mayBeRead { resumeReading(c) }
     }
 
     private mutating func sendRetained(

@@ -26,6 +26,9 @@ extension BrokerShard {
             case .lookup:
                 let key = Slab<Session>.Key(index: due.index, generation: due.generation)
                 if sessions.contains(key) { lookUpNext(due.index, now) }
+            case .publishRate:
+                let key = Slab<Connection>.Key(index: due.index, generation: due.generation)
+                if connections.contains(key) { endWait(due.index, now) }
             case .sweep:
                 if due.time == nextSweep { sweepRetained(now) }
             }
@@ -39,6 +42,8 @@ extension BrokerShard {
         case .connected where connections[c].awaitsRoom || connections[c].awaitsCommit:
             waitIsDue(c, now)
         case .connected:
+            // Nobody listens to a client that waits: it may have said that it lives.
+            if connections[c].awaitsRate { connections[c].lastReceived = now }
             guard let deadline = keepAliveDeadline(c) else { return }
             guard deadline <= now else { return setConnectionDeadline(c, deadline) }
             // [MQTT-3.1.2-22]
@@ -122,6 +127,9 @@ extension BrokerShard {
             case .lookup:
                 let key = Slab<Session>.Key(index: entry.index, generation: entry.generation)
                 return sessions.contains(key) && sessions.read(entry.index) { !$0.lookups.isEmpty }
+            case .publishRate:
+                let key = Slab<Connection>.Key(index: entry.index, generation: entry.generation)
+                return connections.contains(key) && connections[entry.index].awaitsRate
             case .sweep:
                 return entry.time == nextSweep
             }

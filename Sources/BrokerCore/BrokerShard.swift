@@ -41,6 +41,8 @@ public struct BrokerShard: ~Copyable {
     var connected = ConnectedClients()
     /// What the server keeps retained below `$SYS`: not a user's, and never in a store.
     var serversRetained: RetainedTree<Message>
+    /// By the connection's index, as far as clients have a limit.
+    var publishRates: [PublishRate] = []
     /// The sum of all `Connection.countedBytes`.
     var connectingBytes = 0
     /// When expired retained messages are looked for next.
@@ -102,6 +104,7 @@ extension BrokerShard {
         counters.connectionsOpened += 1
         let key = connections.insert(
             Connection(rules: rules, nonce: nonce, limits: wireLimits, now: now))
+        forgetRate(key.index)
         setConnectionDeadline(key.index, now + configuration.limits.timeToConnect)
         return ConnectionID(key)
     }
@@ -157,6 +160,8 @@ extension BrokerShard {
 
     /// Decodes what lies in the connection's input, which is out of its place meanwhile.
     mutating func takeInput(_ c: UInt32, _ now: MonotonicTime) {
+        // It may wait for more than one thing.
+        if connections[c].holdsInput { return }
         var input = ByteBuffer()
         swap(&input, &connections[c].input)
         let used = input.withSpan { takePackets($0, c, now) }
@@ -260,7 +265,7 @@ extension BrokerShard {
         guard connections[c].phase == .connected else { return }
         // It lives, and may not be heard saying so.
         connections[c].lastReceived = now
-        if !connections[c].holdsInput,
+        if connections[c].mayBeRead,
             connections[c].output.count < configuration.limits.outputBytes
         {
             resumeReading(c)

@@ -49,6 +49,8 @@ struct Connection: ~Copyable {
     /// Its session has look-ups of retained messages to come; until they are done, no further packet
     /// is taken.
     var awaitsLookups = false
+    /// It published faster than it may; until it may go on, no further packet is taken.
+    var awaitsRate = false
     /// A message of it must be kept, and there is no room; it lies at the front of `input`.
     var awaitsRoom = false
     /// So much is not committed that it is not read.
@@ -108,8 +110,13 @@ struct Connection: ~Copyable {
         return true
     }
 
-    /// Whether what comes is kept for later: a password is checked, or retained messages are looked up.
+    /// Whether what comes is kept for later: a password is checked, retained messages are looked up, or the
+    /// client has to wait.
     var holdsInput: Bool {
-        phase == .authenticating || phase == .connected && (awaitsLookups || awaitsRoom)
+        phase == .authenticating
+            || phase == .connected && (awaitsLookups || awaitsRoom || awaitsRate)
     }
+
+    /// Whether nothing of a connected client's is waited for that it must not be read for.
+    var mayBeRead: Bool { phase == .connected && !holdsInput && !awaitsCommit }
 }

@@ -6,6 +6,8 @@ enum DeadlineSubject: UInt8 {
     case session
     /// A connection's next look-up of retained messages.
     case lookup
+    /// A client that published faster than it may goes on.
+    case publishRate
     /// The search for expired retained messages.
     case sweep
 }

@@ -57,6 +57,9 @@ struct BrokerSettings {
             "connecting_size", limits.connectingBytes, 65_536...(1 << 40))
         limits.packetBytes = size(
             "packet_size", limits.packetBytes, 128...WireLimits.largestPacketSize)
+        limits.publishRate = count("publish_rate", limits.publishRate, 0...10_000_000)
+        limits.publishBytesPerSecond = size(
+            "publish_bandwidth", limits.publishBytesPerSecond, 0...(1 << 40))
         limits.inFlight = count("in_flight", limits.inFlight, 1...8_192)
         limits.receiveMaximum = count("receive_maximum", limits.receiveMaximum, 1...65_535)
         limits.queueMessages = count("queue_messages", limits.queueMessages, 1...100_000_000)

@@ -35,6 +35,13 @@ extension ShardServer {
                 [
                     "client": Self.text(clientID), "address": peer(id), "limits": "output_size",
                 ])
+        case .publishRateReached(let id, let clientID):
+            log.warning(
+                "a client publishes too fast, and is slowed down",
+                [
+                    "client": Self.text(clientID), "address": peer(id),
+                    "limits": "publish_rate, publish_bandwidth",
+                ])
         case .retainedFull:
             log.warning(
                 "no room for retained messages", ["limits": "retained_messages, retained_size"])

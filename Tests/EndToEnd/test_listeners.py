@@ -305,7 +305,8 @@ def test_at_the_last_descriptor_strangers_are_refused_and_all_else_goes_on(
         f'[authentication]\npassword_file = "{users}"\nallow_anonymous = true\n',
         prefix=[system_program("prlimit"), "--nofile=100:100"])
     broker.process.wait_for("fewer descriptors")
-    guest = Client(broker.port, "guest")
+    # A session that outlives its connection: what is acknowledged to its publisher is in the store.
+    guest = Client(broker.port, "guest", clean=False)
     started.append(guest)
     guest.connected().subscribe("a", qos=1)
     crowd = [socket.create_connection(("127.0.0.1", broker.port)) for _ in range(150)]
@@ -314,8 +315,78 @@ def test_at_the_last_descriptor_strangers_are_refused_and_all_else_goes_on(
     fleet_password_file(users, {"bob": "other"})
     broker.process.child.send_signal(signal.SIGHUP)
     broker.process.wait_for("configuration reloaded")
-    guest.publish("a", b"on", 1)
-    assert guest.received(1) == [b"on"]
+    for number in range(50):
+        assert not guest.publish("a", b"%d" % number, 1).is_failure
+    assert guest.received(50) == [b"%d" % number for number in range(50)]
     for connection in crowd:
         connection.close()
     wait_until(lambda: talk(broker.port, CONNECT) == CONNACK, "room again")
+
+
+# --- rates of who is inside ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("limit", ["publish_rate = 100", 'publish_bandwidth = "1200B"'])
+def test_who_publishes_too_fast_is_slowed_down_and_loses_nothing(fleet_broker, started, limit):
+    broker = fleet_broker(f"[limits]\n{limit}\n")
+    reader, hasty, calm = [Client(broker.port, name) for name in ("reader", "hasty", "calm")]
+    started += [reader, hasty, calm]
+    for client in (reader, hasty, calm):
+        client.connected()
+    reader.subscribe("t", qos=0)
+    begin = time.monotonic()
+    for number in range(300):  # of 12 bytes each
+        hasty.client.publish("t", b"%07d" % number, 0)
+    broker.process.wait_for("publishes too fast.*client=hasty")
+    calm.publish("other", b"", 1)
+    assert time.monotonic() - begin < 1.5, "another client waited too"
+    assert reader.received(300) == [b"%07d" % number for number in range(300)]
+    assert 1.8 < time.monotonic() - begin < 10
+
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def secured(fleet_broker, server_keys):
+    certificate, key = server_keys
+    return fleet_broker(
+        '[[listener]]\naddress = "127.0.0.1:0"\n'
+        f'tls = {{ certificate = "{certificate}", key = "{key}" }}\n', listen=None)
+
+
+@pytest.mark.parametrize("data", [CONNECT, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_the_log_says_that_a_plain_client_came_to_a_tls_port(secured, data):
+    assert CONNACK not in talk(secured.port, data)
+    secured.process.wait_for("connection refused.*plain MQTT or HTTP to a TLS port")
+
+
+def test_a_flood_of_handshakes_slows_down_nobody_else_much(secured, authority, started):
+    import ssl
+    import threading
+    inside = Client(secured.port, "inside", host="localhost", ca_file=authority.certificate)
+    started.append(inside)
+    inside.connected().subscribe("a", qos=1)
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    done = []
+
+    def shake():
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", secured.port)) as plain:
+                with context.wrap_socket(plain, server_hostname="localhost") as client:
+                    client.sendall(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00")
+                    done.append(client.recv(4))
+
+    # Beside them handshakes that go no further than a first half.
+    stalled = [socket.create_connection(("127.0.0.1", secured.port)) for _ in range(300)]
+    for connection in stalled:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    threads = [threading.Thread(target=shake) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        inside.publish("a", b"%d" % number, 1)
+    for thread in threads:
+        thread.join()
+    assert done == [CONNACK] * 200
+    assert len(inside.received(20)) == 20
+    for connection in stalled:
+        connection.close()

@@ -108,8 +108,7 @@ extension BrokerShard {
             connections[c].lastReceived = now
             if let deadline = keepAliveDeadline(c) { setConnectionDeadline(c, deadline) }
             takeInput(c, now)
-            let goesOn = connections.read(c) { $0.phase == .connected && !$0.holdsInput }
-            if goesOn && !connections[c].awaitsCommit { resumeReading(c) }
+            if connections[c].mayBeRead { resumeReading(c) }
         }
     }
 }
