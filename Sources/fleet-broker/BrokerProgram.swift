@@ -15,7 +15,9 @@ final class BrokerProgram: DaemonProgram {
                 help: "listen there, and only there, without TLS; may be given again; port 0 takes "
                     + "a free one", repeats: true)
         ],
-        subcommands: [PasswdCommand.specification, ExplainCommand.specification])
+        subcommands: [
+            StoreCommand.specification, PasswdCommand.specification, ExplainCommand.specification,
+        ])
 
     static func apply(
         _ flags: ParsedFlags, to document: inout ConfigurationDocument
@@ -41,6 +43,7 @@ final class BrokerProgram: DaemonProgram {
 
     static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
         switch subcommand {
+        case "store": try StoreCommand.run(flags)
         case "explain": try ExplainCommand.run(flags)
         default: try PasswdCommand.run(flags)
         }

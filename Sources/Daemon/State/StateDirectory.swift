@@ -38,6 +38,11 @@ public final class StateDirectory {
         self.lock = lock
     }
 
+    /// The folder of the daemon called `name`, for a subcommand with the flag `--state-directory`.
+    public static func path(_ flags: ParsedFlags, name: String) throws(DaemonError) -> String {
+        try path(flag: flags["--state-directory"], name: name)
+    }
+
     /// The folder for a daemon called `name` (`broker`): the flag, else `$STATE_DIRECTORY`, as systemd
     /// sets it, else `/var/lib/fleet/NAME` for root and `$XDG_STATE_HOME/fleet/NAME` for others.
     static func path(
