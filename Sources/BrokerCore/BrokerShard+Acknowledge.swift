@@ -15,23 +15,25 @@ extension BrokerShard {
     /// [MQTT-4.3.3-4], [MQTT-4.3.3-6]
     mutating func takePubRec(_ packet: Acknowledgement, _ c: UInt32, _ now: MonotonicTime) {
         let s = connections[c].session
+        let mark = journal.mark
         switch sessions[s].window.stage(of: packet.packetID) {
         case .awaitingPubRec:
             // An error ends the message: it is not sent again. [MQTT-4.3.3-3]
             if packet.reasonCode.isError { return complete(packet.packetID, s, now) }
             let entry = sessions[s].window.payload(of: packet.packetID)
             sessions[s].window.release(packet.packetID)
-            recordReceived(s, entry?.position ?? 0, packet.packetID)
-            sendAcknowledgement(c, .pubRel, packet.packetID)
+            if let entry { recordReceived(s, entry, packet.packetID) }
+            sendAcknowledgement(c, .pubRel, packet.packetID, since: mark)
         case .awaitingPubComp:
             // PUBREC came twice: PUBREL is said again.
-            sendAcknowledgement(c, .pubRel, packet.packetID)
+            sendAcknowledgement(c, .pubRel, packet.packetID, since: earlierMark(s))
         case nil where connections[c].isVersion5:
             if packet.reasonCode.isError { return }
-            sendAcknowledgement(c, .pubRel, packet.packetID, .packetIdentifierNotFound)
+            sendAcknowledgement(
+                c, .pubRel, packet.packetID, .packetIdentifierNotFound, since: mark)
         case nil:
             // 3.x has no code for it; PUBREL lets such a client finish.
-            sendAcknowledgement(c, .pubRel, packet.packetID)
+            sendAcknowledgement(c, .pubRel, packet.packetID, since: mark)
         default:
             fail(
                 c, .protocolError, "MQTT-4.3.3-4", "PUBREC for a message that was not of QoS 2", now
@@ -53,13 +55,13 @@ extension BrokerShard {
         let s = connections[c].session
         guard sessions[s].incoming.remove(packet.packetID) else {
             // Answered even so: without PUBCOMP the client would ask again for ever.
-            return sendAcknowledgement(c, .pubComp, packet.packetID, .packetIdentifierNotFound)
+            return sendAcknowledgement(
+                c, .pubComp, packet.packetID, .packetIdentifierNotFound, since: earlierMark(s))
         }
         connections[c].openIncoming = max(0, connections[c].openIncoming - 1)
-        if sessions[s].recordedIncoming.remove(packet.packetID) {
-            recordReleased(s, packet.packetID)
-        }
-        sendAcknowledgement(c, .pubComp, packet.packetID)
+        let mark = journal.mark
+        recordReleased(s, packet.packetID)
+        sendAcknowledgement(c, .pubComp, packet.packetID, since: mark)
     }
 
     private mutating func complete(_ packetID: UInt16, _ s: UInt32, _ now: MonotonicTime) {

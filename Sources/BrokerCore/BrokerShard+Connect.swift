@@ -57,6 +57,7 @@ extension BrokerShard {
             return refuse(
                 c, .packetTooLarge, "MQTT-3.1.2-24", "the client takes no CONNACK", now)
         }
+        let mark = journal.mark
         if let known { takeOver(known, now) }
         let (session, isPresent) = openSession(
             clientID, owner, known, cleanStart: connect.cleanStart, expiry.granted, now)
@@ -75,7 +76,7 @@ extension BrokerShard {
         adopt(connect, source, c, now)
         connected.count(connect.version, 1)
         if let will { keep(will, source, session, now) }
-        promise(c)
+        if journal.mark != mark { promise(c) }
         sendConnAck(c, sessionPresent: isPresent, .success, answer)
         log(
             .connected(

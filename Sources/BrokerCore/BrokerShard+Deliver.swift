@@ -89,7 +89,7 @@ extension BrokerShard {
         var entry = InFlightMessage(message: kept, options: options)
         if let kept, isKept(s) {
             let packetID = sessions[s].window.nextID
-            entry.position = recordInFlight(s, kept, options, packetID)
+            entry.position = recordInFlight(s, kept, &entry.options, packetID)
             if entry.position != 0 { promise(c) }
         }
         guard let packetID = sessions[s].window.append(entry, stage: Self.stage(options.qos))
@@ -127,7 +127,7 @@ extension BrokerShard {
         if entry.qos == .atMostOnce {
             sessions[s].queuedAtMostOnce += 1
         } else {
-            entry.position = recordQueued(s, entry.message, entry.options)
+            entry.position = recordQueued(s, entry.message, &entry.options)
         }
         sessions[s].queue.append(entry)
         sessions[s].queuedBytes += cost
@@ -247,7 +247,7 @@ extension BrokerShard {
             else { preconditionFailure("canSend looked for room") }
             head.packetID = packetID
             if entry.position != 0 {
-                recordSent(s, entry.position, packetID)
+                recordSent(s, entry, packetID)
                 promise(c)
             }
         }
@@ -264,7 +264,7 @@ extension BrokerShard {
     ) {
         switch resend {
         case .release(let packetID):
-            sendAcknowledgement(c, .pubRel, packetID)
+            sendAcknowledgement(c, .pubRel, packetID, since: earlierMark(s))
         case .publish(let packetID):
             guard let entry = sessions[s].window.payload(of: packetID), let message = entry.message
             else { preconditionFailure("a persistent session keeps what it has in flight") }

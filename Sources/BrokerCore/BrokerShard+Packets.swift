@@ -52,13 +52,13 @@ extension BrokerShard {
         markDirty(c)
     }
 
-    /// PUBACK, PUBREC, PUBREL or PUBCOMP.
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP; it waits for the commit of what was recorded since `mark`.
     @inline(__always)
     mutating func sendAcknowledgement(
         _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode = .success,
-        isPromise: Bool = true
+        since mark: UInt64
     ) {
-        if isPromise {
+        if journal.mark != mark {
             promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
         } else if kind == .pubAck, let last = connections[c].gates.indices.last {
             // It promises nothing itself, and does not overtake what does.
@@ -77,9 +77,10 @@ extension BrokerShard {
 
     /// SUBACK or UNSUBACK with one code for each filter; with a reason string where it helps and is wanted.
     mutating func sendCodes(
-        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ codes: [UInt8], detail: String
+        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ codes: [UInt8], detail: String,
+        since mark: UInt64
     ) {
-        promise(c)
+        if journal.mark != mark { promise(c) }
         var writer = PropertyWriter()
         if connections[c].isVersion5, connections[c].wantsProblemInformation, !detail.isEmpty,
             fitsReasonString(c, detail, besides: codes.count)  // [MQTT-3.9.2-1]

@@ -55,13 +55,13 @@ extension BrokerShard {
         guard let packetID = publish.packetID else { preconditionFailure("QoS 1 has one") }
         if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
         if mustRefuseRetained(delivery.view, source, c) {
-            return sendAcknowledgement(c, .pubAck, packetID, .quotaExceeded)
+            return sendAcknowledgement(c, .pubAck, packetID, .quotaExceeded, since: journal.mark)
         }
         let mark = journal.mark
         let taken = route(source, &delivery, from: connections[c].session)
         sendAcknowledgement(
             c, .pubAck, packetID, taken == 0 ? .noMatchingSubscribers : .success,
-            isPromise: journal.mark != mark)
+            since: mark)
         if journal.mark != mark { waitForCommit(c) }
     }
 
@@ -74,30 +74,29 @@ extension BrokerShard {
         let s = connections[c].session
         if sessions[s].incoming.contains(packetID) {
             counters.duplicatesReceived += 1
-            return sendAcknowledgement(c, .pubRec, packetID)
+            return sendAcknowledgement(c, .pubRec, packetID, since: earlierMark(s))
         }
         if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
         if mustRefuseRetained(delivery.view, source, c) {
-            return sendAcknowledgement(c, .pubRec, packetID, .quotaExceeded)
+            return sendAcknowledgement(c, .pubRec, packetID, .quotaExceeded, since: journal.mark)
         }
         sessions[s].incoming.insert(packetID)
         connections[c].openIncoming += 1
+        let mark = journal.mark
         guard isKept(s), recordIncoming(s, delivery.shared(in: source), packetID) else {
-            let mark = journal.mark
             let taken = route(source, &delivery, from: s)
             return sendAcknowledgement(
                 c, .pubRec, packetID, taken == 0 ? .noMatchingSubscribers : .success,
-                isPromise: journal.mark != mark)
+                since: mark)
         }
         // Routed once the identifier is safe: until then a crash would have the client send it again,
         // and nobody would know that it had been routed.
         let message = delivery.shared(in: source)
         let publisher = SessionID(sessions.key(at: s))
-        sessions[s].recordedIncoming.insert(packetID)
         heldMessages.append(
             HeldMessage(
                 turn: journal.current, publisher: publisher, packetID: packetID, message: message))
-        sendAcknowledgement(c, .pubRec, packetID)
+        sendAcknowledgement(c, .pubRec, packetID, since: mark)
         waitForCommit(c)
     }
 
@@ -159,7 +158,7 @@ extension BrokerShard {
             let s = connections[c].session
             if !sessions[s].incoming.contains(packetID) { sessions[s].incoming.insert(packetID) }
         }
-        sendAcknowledgement(c, kind, packetID, reason)
+        sendAcknowledgement(c, kind, packetID, reason, since: journal.mark)
     }
 
     /// The clause that a topic name breaks; `nil` for none. The decoder has checked its characters.

@@ -8,6 +8,7 @@ extension BrokerShard {
         guard fitsAnswer(c, codes: subscribe.filterCount) else {
             return failForAnswer(c, now)
         }
+        let mark = journal.mark
         var codes: [UInt8] = []
         codes.reserveCapacity(subscribe.filterCount)
         var wanted: [RetainedLookup] = []
@@ -33,7 +34,7 @@ extension BrokerShard {
                         filter: filter, qos: request.options.qos, identifier: identifier))
             }
         }
-        sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail)
+        sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail, since: mark)
         for lookup in wanted { sendRetained(lookup, c, now) }
     }
 
@@ -114,12 +115,13 @@ extension BrokerShard {
         guard fitsAnswer(c, codes: unsubscribe.filterCount) else {
             return failForAnswer(c, now)
         }
+        let mark = journal.mark
         var codes: [UInt8] = []
         var filters = unsubscribe.makeIterator()
         while let range = filters.next(in: source) {
             codes.append(removeSubscription(source.extracting(range.range), s, c).rawValue)
         }
-        sendCodes(c, .unsubAck, unsubscribe.packetID, codes, detail: "")
+        sendCodes(c, .unsubAck, unsubscribe.packetID, codes, detail: "", since: mark)
     }
 
     /// An answer that the client does not take cannot be sent, nor may it be left out: it is told so.

@@ -335,6 +335,12 @@ extension BrokerShard {
         }
     }
 
+    /// For an answer that says again what an earlier one said, maybe on another connection: of a session
+    /// that is kept it waits for all that is recorded, of others for nothing.
+    func earlierMark(_ s: UInt32) -> UInt64 {
+        isKept(s) ? journal.mark &- 1 : journal.mark
+    }
+
     mutating func pauseReading(_ c: UInt32) {
         guard !connections[c].isReadingPaused else { return }
         connections[c].isReadingPaused = true

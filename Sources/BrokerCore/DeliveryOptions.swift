@@ -7,7 +7,8 @@ import MQTT
 struct DeliveryOptions: Equatable {
     /// The identifiers behind the first, where several subscriptions of one session overlap.
     private var further: [UInt32]?
-    /// Bits 0 and 1: QoS. Bit 2: RETAIN. From bit 4 on: the first identifier, 0 for none.
+    /// Bits 0 and 1: QoS. Bit 2: RETAIN. Bit 3: what is recorded of it withstands a power cut. From bit 4
+    /// on: the first identifier, 0 for none.
     private var word: UInt32
 
     @inline(__always)
@@ -31,6 +32,12 @@ struct DeliveryOptions: Equatable {
     var retain: Bool {
         get { word & 4 != 0 }
         set { word = newValue ? word | 4 : word & ~4 }
+    }
+
+    @inline(__always)
+    var withstandsPowerCuts: Bool {
+        get { word & 8 != 0 }
+        set { word = newValue ? word | 8 : word & ~8 }
     }
 
     @inline(__always) var hasIdentifiers: Bool { word >> 4 != 0 }

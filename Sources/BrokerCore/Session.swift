@@ -86,6 +86,8 @@ struct Session: ~Copyable {
     var keptBytes = 0
     /// The QoS 2 identifiers in `incoming` that the journal knows.
     var recordedIncoming = PacketIDSet()
+    /// Those of them that withstand a power cut.
+    var powerIncoming = PacketIDSet()
     /// The position of the next message in the journal.
     var nextPosition: UInt64 = 1
 

@@ -277,6 +277,19 @@ public final class Database {
         try checkpointNow()
     }
 
+    /// Gives the file system back some of the pages that nothing is in, where there are many: more than half
+    /// of the file, or any when `needsRoom`. False when there is nothing more to give.
+    ///
+    /// Within a transaction; the file is cut with the next checkpoint, which becomes due.
+    public func trim(needsRoom: Bool) throws(StoreError) -> Bool {
+        let free = try integer("PRAGMA freelist_count")
+        let pages = try integer("PRAGMA page_count")
+        guard free > (needsRoom ? 0 : max(2_048, pages / 2)) else { return false }
+        try execute("PRAGMA incremental_vacuum(\(options.checkpointPages))")
+        checkpointThreshold = 1
+        return true
+    }
+
     private func checkpointNow() throws(StoreError) {
         var inLog: Int32 = 0
         var moved: Int32 = 0

@@ -9,12 +9,12 @@ class FleetBroker:
     """fleet-broker with a configuration in a temporary folder."""
 
     def __init__(self, folder, configuration="", listen="127.0.0.1:0", arguments=(),
-                 environment=None, prefix=()):
+                 environment=None, prefix=(), state=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "broker.toml"
         self.file.write_text(configuration)
-        self.state = self.folder / "state"
+        self.state = pathlib.Path(state or self.folder / "state")
         self.command = [*prefix, program("fleet-broker"), "--config", self.file,
                         "--state-directory", self.state]
         if listen:

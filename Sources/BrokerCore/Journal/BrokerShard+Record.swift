@@ -25,7 +25,7 @@ extension BrokerShard {
         guard journal.isRecording else { return }
         sessions[s].isRecorded = true
         let isConnected = sessions.read(s) { $0.isConnected }
-        journal.begin(.session)
+        journal.begin(.session, durabilities.strongest)
         journal.put(sessions[s].number)
         journal.put(UInt8((sessions[s].owner == nil ? 0 : 1) | (isConnected ? 0 : 2)))
         journal.put(UInt64(sessions[s].expirySeconds))
@@ -38,21 +38,21 @@ extension BrokerShard {
 
     mutating func recordSessionEnd(_ s: UInt32) {
         guard journal.isRecording, sessions[s].isRecorded else { return }
-        journal.begin(.sessionEnded)
+        journal.begin(.sessionEnded, durabilities.strongest)
         journal.put(sessions[s].number)
         journal.dead(sessions[s].keptBytes)
     }
 
     mutating func recordExpiry(_ s: UInt32, _ seconds: UInt32) {
         guard journal.isRecording, sessions[s].isRecorded else { return }
-        journal.begin(.sessionExpiry)
+        journal.begin(.sessionExpiry, durabilities.strongest)
         journal.put(sessions[s].number)
         journal.put(UInt64(seconds))
     }
 
     mutating func recordAttached(_ s: UInt32) {
         guard isKept(s) else { return }
-        journal.begin(.attached)
+        journal.begin(.attached, durabilities.standard)
         journal.put(sessions[s].number)
     }
 
@@ -66,7 +66,7 @@ extension BrokerShard {
     mutating func recordWill(_ s: UInt32) {
         guard isKept(s), let will = sessions[s].will else { return }
         let place = journal.place(of: will)
-        journal.begin(.will)
+        journal.begin(.will, durabilities.standard)
         journal.put(sessions[s].number)
         journal.put(UInt64(sessions[s].willDelaySeconds))
         journal.put(place)
@@ -74,7 +74,7 @@ extension BrokerShard {
 
     mutating func recordWillCleared(_ s: UInt32) {
         guard isKept(s) else { return }
-        journal.begin(.willCleared)
+        journal.begin(.willCleared, durabilities.standard)
         journal.put(sessions[s].number)
     }
 
@@ -82,7 +82,7 @@ extension BrokerShard {
 
     mutating func recordSubscribed(_ s: UInt32, _ filter: Span<UInt8>, _ bits: UInt32) {
         guard isKept(s) else { return }
-        journal.begin(.subscribed)
+        journal.begin(.subscribed, durabilities.strongest)
         journal.put(sessions[s].number)
         journal.put(UInt64(bits))
         journal.put(filter)
@@ -90,14 +90,14 @@ extension BrokerShard {
 
     mutating func recordUnsubscribed(_ s: UInt32, _ filter: [UInt8]) {
         guard isKept(s) else { return }
-        journal.begin(.unsubscribed)
+        journal.begin(.unsubscribed, durabilities.strongest)
         journal.put(sessions[s].number)
         journal.put(filter)
     }
 
     mutating func recordLookup(_ s: UInt32, _ lookup: RetainedLookup) {
         guard isKept(s) else { return }
-        journal.begin(.lookup)
+        journal.begin(.lookup, durabilities.standard)
         journal.put(sessions[s].number)
         journal.put(lookup.qos.rawValue)
         journal.put(UInt64(lookup.identifier))
@@ -129,10 +129,11 @@ extension BrokerShard {
 
     /// It waits in the session's queue. Returns its position, 0 where it is not recorded.
     mutating func recordQueued(
-        _ s: UInt32, _ message: Message, _ options: DeliveryOptions
+        _ s: UInt32, _ message: Message, _ options: inout DeliveryOptions
     ) -> UInt64 {
         let (position, durability) = takePosition(s, message)
         guard position != 0 else { return 0 }
+        options.withstandsPowerCuts = durability == .power
         let place = journal.place(of: message)
         journal.begin(.queued, durability)
         journal.put(sessions[s].number)
@@ -144,10 +145,11 @@ extension BrokerShard {
 
     /// It is about to be sent for the first time under `packetID`, and never waited.
     mutating func recordInFlight(
-        _ s: UInt32, _ message: Message, _ options: DeliveryOptions, _ packetID: UInt16
+        _ s: UInt32, _ message: Message, _ options: inout DeliveryOptions, _ packetID: UInt16
     ) -> UInt64 {
         let (position, durability) = takePosition(s, message)
         guard position != 0 else { return 0 }
+        options.withstandsPowerCuts = durability == .power
         recordInFlight(
             s, message, options, packetID, position, stage: options.qos.rawValue - 1, durability)
         return position
@@ -169,17 +171,17 @@ extension BrokerShard {
     }
 
     /// The first message of the queue left it for `packetID`.
-    mutating func recordSent(_ s: UInt32, _ position: UInt64, _ packetID: UInt16) {
-        guard position != 0 else { return }
-        journal.begin(.sent)
+    mutating func recordSent(_ s: UInt32, _ entry: QueuedMessage, _ packetID: UInt16) {
+        guard entry.position != 0 else { return }
+        journal.begin(.sent, entry.options.withstandsPowerCuts ? .power : .process)
         journal.put(sessions[s].number)
-        journal.put(position)
+        journal.put(entry.position)
         journal.put(UInt64(packetID))
     }
 
-    mutating func recordReceived(_ s: UInt32, _ position: UInt64, _ packetID: UInt16) {
-        guard position != 0 else { return }
-        journal.begin(.received)
+    mutating func recordReceived(_ s: UInt32, _ entry: InFlightMessage, _ packetID: UInt16) {
+        guard entry.position != 0 else { return }
+        journal.begin(.received, entry.options.withstandsPowerCuts ? .power : .process)
         journal.put(sessions[s].number)
         journal.put(UInt64(packetID))
     }
@@ -214,6 +216,8 @@ extension BrokerShard {
         let durability = durability(of: message)
         guard durability != .memory else { return false }
         let place = journal.place(of: message)
+        sessions[s].recordedIncoming.insert(packetID)
+        if durability == .power { sessions[s].powerIncoming.insert(packetID) }
         journal.begin(.incoming, durability)
         journal.put(sessions[s].number)
         journal.put(UInt64(packetID))
@@ -228,8 +232,11 @@ extension BrokerShard {
         journal.put(UInt64(packetID))
     }
 
+    /// PUBREL came; nothing is written where PUBLISH was not.
     mutating func recordReleased(_ s: UInt32, _ packetID: UInt16) {
-        journal.begin(.incomingReleased)
+        guard sessions[s].recordedIncoming.remove(packetID) else { return }
+        let withstandsPowerCuts = sessions[s].powerIncoming.remove(packetID)
+        journal.begin(.incomingReleased, withstandsPowerCuts ? .power : .process)
         journal.put(sessions[s].number)
         journal.put(UInt64(packetID))
     }

@@ -116,6 +116,8 @@ extension BrokerShard {
             guard let message = kept.incoming[packetID] else { continue }
             sessions[s].incoming.insert(packetID)
             sessions[s].recordedIncoming.insert(packetID)
+            // Which it was is not recorded; the stronger promise holds for both.
+            if durabilities.strongest == .power { sessions[s].powerIncoming.insert(packetID) }
             guard let message else { continue }
             heldMessages.append(
                 HeldMessage(

@@ -24,8 +24,10 @@ extension BrokerShard {
 
     /// Begins to write everything anew when too much of what is stored is dead.
     mutating func rewriteIfWasteful() {
+        // With no room, every byte counts.
+        let slack = isStoreTight ? journal.limits.promptBytes : journal.limits.slackBytes
         guard rewrite == nil, journal.isRecording, !journal.isCommitting,
-            journal.storedBytes > 2 * liveBytes + journal.limits.slackBytes
+            journal.storedBytes > 2 * liveBytes + slack
         else { return }
         beginRewrite()
     }

@@ -65,7 +65,7 @@ extension BrokerShard {
         counters.publishesRefused += 1
         if connections[c].isVersion5, let packetID = publish.packetID {
             let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
-            return sendAcknowledgement(c, kind, packetID, .quotaExceeded, isPromise: false)
+            return sendAcknowledgement(c, kind, packetID, .quotaExceeded, since: journal.mark)
         }
         guard publish.packetID != nil else { return }
         connections[c].awaitsRoom = true

@@ -46,6 +46,8 @@ public struct DurabilityRules: Sendable, Equatable {
 /// `DurabilityRules`, made to be asked for each message that somebody keeps.
 struct DurabilityMap {
     let standard: Durability
+    /// What sessions and subscriptions withstand: as much as any message that they may hold.
+    let strongest: Durability
     private let durabilities: [Durability]
     /// The rules' filters; the subscriber is the rule's place.
     private var filters: SubscriptionTree
@@ -53,6 +55,7 @@ struct DurabilityMap {
 
     init(_ rules: DurabilityRules, seed: UInt64) {
         standard = rules.standard
+        strongest = rules.rules.reduce(rules.standard) { max($0, $1.durability) }
         durabilities = rules.rules.map(\.durability)
         filters = SubscriptionTree(seed: seed)
         for (place, rule) in rules.rules.enumerated() {

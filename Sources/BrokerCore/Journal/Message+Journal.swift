@@ -63,12 +63,14 @@ extension Principal {
 }
 
 extension DeliveryOptions {
-    /// QoS and RETAIN as a record has them.
-    var journalFlags: UInt8 { qos.rawValue | (retain ? 4 : 0) }
+    /// QoS, RETAIN and durability as a record has them.
+    var journalFlags: UInt8 {
+        qos.rawValue | (retain ? 4 : 0) | (withstandsPowerCuts ? 8 : 0)
+    }
 
     init(reading bytes: Span<UInt8>, _ reader: inout JournalReader) throws(JournalDamage) {
         let flags = try reader.byte(bytes)
-        guard flags <= 7, let qos = QoS(rawValue: flags & 3) else {
+        guard flags <= 15, let qos = QoS(rawValue: flags & 3) else {
             throw JournalDamage(detail: "an entry of no QoS")
         }
         var identifiers: [UInt32] = []
@@ -80,6 +82,7 @@ extension DeliveryOptions {
             identifiers.append(identifier)
         }
         self.init(qos: qos, retain: flags & 4 != 0, identifiers: identifiers)
+        withstandsPowerCuts = flags & 8 != 0
     }
 }
 

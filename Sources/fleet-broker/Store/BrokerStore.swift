@@ -12,8 +12,6 @@ final class BrokerStore {
     struct Settings: Equatable {
         /// Free bytes of the file system below which nothing more is taken that must be kept.
         var freeDiskFloor = 64 * 1024 * 1024
-        /// Bytes of the file.
-        var sizeLimit = 256 * 1024 * 1024
     }
 
     enum State: Equatable {
@@ -36,7 +34,6 @@ final class BrokerStore {
 
     private let loop: EventLoop
     private let log: Log
-    private var settings: Settings
     private var events: EventLoop.Port<StoreThread.Event>?
     private var roomCheck: TimerID?
 
@@ -46,10 +43,10 @@ final class BrokerStore {
     init(_ opened: borrowing OpenedTurns, _ settings: Settings, loop: EventLoop, log: Log) throws {
         path = opened.path
         quarantined = opened.quarantined == nil ? 0 : 1
-        self.settings = settings
         self.loop = loop
         self.log = log
-        handle = StoreHandle(boot: opened.boot)
+        handle = StoreHandle(boot: opened.boot, path: opened.path)
+        handle.setFloor(settings.freeDiskFloor)
         let events = loop.makePort { [weak self] (event: StoreThread.Event) in self?.take(event) }
         self.events = events
         handle.replace(try Self.start(opened.database, path, events))
@@ -72,7 +69,7 @@ final class BrokerStore {
     var bytesWritten: UInt64 { handle.bytesWritten }
 
     func reconfigure(_ settings: Settings) {
-        self.settings = settings
+        handle.setFloor(settings.freeDiskFloor)
         checkRoom()
     }
 
@@ -151,9 +148,6 @@ final class BrokerStore {
 
     // MARK: Room
 
-    /// A commit found no room.
-    func ranOutOfRoom() { change(to: .full) }
-
     private func watchRoom() {
         checkRoom()
         roomCheck = loop.schedule(after: Self.roomCheckPause) { [weak self] in self?.watchRoom() }
@@ -161,10 +155,7 @@ final class BrokerStore {
 
     private func checkRoom() {
         if case .failed = state { return }
-        guard let space = try? Files.space(at: Files.folder(of: path)) else { return }
-        let isShort =
-            space.availableBytes < UInt64(settings.freeDiskFloor) || handle.isOutOfRoom
-        change(to: isShort ? .full : .ready)
+        change(to: handle.isOutOfRoom ? .full : .ready)
     }
 
     private func change(to new: State) {

@@ -45,7 +45,8 @@ struct OpenedTurns: ~Copyable {
                 path: path, database: database, boot: boot, state: state, quarantined: nil,
                 wasStoppedCleanly: isClean)
         } catch {
-            guard error.kind == .corrupt else { throw error }
+            // A flipped bit in the schema is a column that is missing, to SQLite.
+            guard error.kind == .corrupt || error.kind == .other else { throw error }
             return try salvage(path, boot, access, anchor, error, log)
         }
     }

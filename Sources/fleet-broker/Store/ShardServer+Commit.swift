@@ -32,8 +32,9 @@ extension ShardServer {
         guard report.epoch == storeEpoch, let turn = pendingTurn, turn.number == report.turn
         else { return }
         switch report.outcome {
-        case .committed:
+        case .committed, .committedAtTheFloor:
             pendingTurn = nil
+            if report.outcome == .committedAtTheFloor { shard.setStoreRoom(false, at: loop.now) }
             shard.committed(turn.number, at: loop.now)
         case .failed:
             loop.schedule(after: Self.retryPause) { [weak self] in self?.submitAgain(report) }

@@ -9,6 +9,8 @@ final class StoreHandle: Sendable {
     /// What became of a turn.
     enum Outcome: Sendable {
         case committed
+        /// Committed, and there is no room for more.
+        case committedAtTheFloor
         /// It is to be submitted again, a little later.
         case failed
     }
@@ -17,13 +19,30 @@ final class StoreHandle: Sendable {
         var thread: StoreThread?
         /// Bytes that threads before this one wrote.
         var bytesBefore: UInt64 = 0
-        var isOutOfRoom = false
+        /// The last commit found no room.
+        var failedForRoom = false
+        /// Free bytes of the file system below which there is no room.
+        var floor: UInt64 = 0
     }
 
     private let state = Mutex(State())
     private let boot: UInt64
+    private let folder: String
 
-    init(boot: UInt64) { self.boot = boot }
+    init(boot: UInt64, path: String) {
+        self.boot = boot
+        folder = Files.folder(of: path)
+    }
+
+    /// Whether less is free than the floor, or the last commit found no room.
+    var isOutOfRoom: Bool {
+        let (failed, floor) = state.withLock { ($0.failedForRoom, $0.floor) }
+        if failed { return true }
+        guard let space = try? Files.space(at: folder) else { return false }
+        return space.availableBytes < floor
+    }
+
+    func setFloor(_ bytes: Int) { state.withLock { $0.floor = UInt64(bytes) } }
 
     /// Puts another thread, or none, in the place of the one before, which is returned.
     @discardableResult
@@ -40,9 +59,6 @@ final class StoreHandle: Sendable {
         state.withLock { $0.bytesBefore + ($0.thread?.bytesWritten ?? 0) }
     }
 
-    /// The last commit found no room.
-    var isOutOfRoom: Bool { state.withLock { $0.isOutOfRoom } }
-
     /// Commits a turn; `completion` is called on the store's thread.
     func commit(
         _ turn: Turn, shard: Int, _ completion: @escaping @Sendable (Outcome) -> Void
@@ -58,11 +74,11 @@ final class StoreHandle: Sendable {
         } completion: { [self] result in
             switch result {
             case .success:
-                state.withLock { $0.isOutOfRoom = false }
+                state.withLock { $0.failedForRoom = false }
                 if let obsolete = turn.obsolete { delete(upTo: obsolete, shard: shard) }
-                completion(.committed)
+                completion(isOutOfRoom ? .committedAtTheFloor : .committed)
             case .failure(let error):
-                if error.kind == .full { state.withLock { $0.isOutOfRoom = true } }
+                if error.kind == .full { state.withLock { $0.failedForRoom = true } }
                 completion(.failed)
             }
         }
@@ -87,7 +103,17 @@ final class StoreHandle: Sendable {
             try TurnTable.delete(upTo: turn, shard: shard, database)
         } completion: { [self] result in
             // What is left after a failure goes with the next rewriting.
-            if case .success(false) = result { delete(upTo: turn, shard: shard) }
+            guard case .success(let isLast) = result else { return }
+            if isLast { trim() } else { delete(upTo: turn, shard: shard) }
+        }
+    }
+
+    private func trim() {
+        let (thread, needsRoom) = (state.withLock { $0.thread }, isOutOfRoom)
+        _ = thread?.submit { database throws(StoreError) in
+            try database.trim(needsRoom: needsRoom)
+        } completion: { [self] result in
+            if case .success(true) = result { trim() }
         }
     }
 }
