@@ -92,7 +92,7 @@ extension ClientFailure {
                 .certificateRevoked, .certificateRefused, .noCertificate:
                 .certificateUntrusted
             case .file, .keyMismatch, .refusedByPeer, .notTLS, .nothingInCommon,
-                .closedInHandshake, .other:
+                .closedInHandshake, .wrongKey, .other:
                 .tls
             }
         let about = error.subject.isEmpty ? "" : "\(error.subject): "

@@ -45,6 +45,20 @@ extension TLSError {
         return TLSError(kind, subject: peer, reason: entry.text, hint: hint)
     }
 
+    /// The handshake failed after a client had named itself for a pre-shared key.
+    static func preSharedKey(
+        _ identity: [UInt8], isKnown: Bool, _ entry: OpenSSLErrors.Entry?
+    ) -> TLSError {
+        let name = String(decoding: identity, as: UTF8.self)
+        return isKnown
+            ? TLSError(
+                .wrongKey, subject: name, reason: entry?.text ?? "the peer closed the connection",
+                hint: "the client's key is not that of the psk_file, or no cipher suits both")
+            : TLSError(
+                .wrongKey, subject: name, reason: "there is no pre-shared key for this identity",
+                hint: "give it one in the psk_file")
+    }
+
     private static func certificateRefused(
         _ result: Int, peer: String, isServer: Bool
     ) -> TLSError {
@@ -73,6 +87,15 @@ extension TLSError {
                 (.hostMismatch, "use a host name that stands in the server's certificate")
             case X509_V_ERR_CERT_REVOKED:
                 (.certificateRevoked, "give the peer a new certificate")
+            case X509_V_ERR_CRL_HAS_EXPIRED:
+                (.certificateRefused, "the client_crl file is out of date: renew it, then reload")
+            case X509_V_ERR_CRL_NOT_YET_VALID:
+                (.certificateRefused, "is this machine's clock set? timedatectl shows it")
+            case X509_V_ERR_UNABLE_TO_GET_CRL:
+                (
+                    .certificateRefused,
+                    "the client_crl file has no list of the CA that signed this certificate"
+                )
             default: (.certificateRefused, "")
             }
         return TLSError(

@@ -125,6 +125,8 @@ nonisolated(unsafe) let SSL_CTX_set_default_verify_paths =
         OpenSSLLibrary.ssl.symbol("SSL_CTX_set_default_verify_paths"))
 nonisolated(unsafe) let SSL_CTX_set_ex_data =
     unsafe typed_SSL_CTX_set_ex_data(OpenSSLLibrary.ssl.symbol("SSL_CTX_set_ex_data"))
+nonisolated(unsafe) let SSL_CTX_set_num_tickets =
+    unsafe typed_SSL_CTX_set_num_tickets(OpenSSLLibrary.ssl.symbol("SSL_CTX_set_num_tickets"))
 nonisolated(unsafe) let SSL_CTX_set_options =
     unsafe typed_SSL_CTX_set_options(OpenSSLLibrary.ssl.symbol("SSL_CTX_set_options"))
 nonisolated(unsafe) let SSL_CTX_set_psk_server_callback =

@@ -190,6 +190,10 @@ struct TLSConnection: ~Copyable {
         default:
             // SAFETY: the connection is ours.
             let verified = unsafe SSL_get_verify_result(ssl)
+            if let shown = unsafe Self.preSharedKeyIdentity(of: ssl), !isEstablished {
+                let entry = OpenSSLErrors.take()
+                throw .tls(.preSharedKey(shown.identity, isKnown: shown.isKnown, entry))
+            }
             throw .tls(
                 .captured(
                     from: OpenSSLErrors.take(), verifyResult: verified, peer: "",
@@ -222,24 +226,18 @@ struct TLSConnection: ~Copyable {
             decoding: UnsafeBufferPointer(start: name, count: Int(length)), as: UTF8.self)
     }
 
-    /// The common name in the subject of the peer's certificate; `nil` without certificate, without or
-    /// with several names, and for one that holds U+0000.
-    var peerCommonName: String? {
-        // SAFETY: the certificate is a new reference, given back below; names and data are its own, and
-        // the converted text is ours until CRYPTO_free.
+    /// Who the peer is, by what `kind` says; `nil` when it showed nothing of the kind, or several.
+    func peerIdentity(_ kind: TLSIdentity) -> String? {
+        guard kind != .preSharedKey else {
+            // SAFETY: the connection is ours.
+            guard let shown = unsafe Self.preSharedKeyIdentity(of: ssl), shown.isKnown else {
+                return nil
+            }
+            return String(decoding: shown.identity, as: UTF8.self)
+        }
+        // SAFETY: the certificate is a new reference, given back below.
         guard let certificate = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
         defer { unsafe X509_free(certificate) }
-        let subject = unsafe X509_get_subject_name(certificate)
-        let index = unsafe X509_NAME_get_index_by_NID(subject, NID_commonName, -1)
-        guard index >= 0,
-            unsafe X509_NAME_get_index_by_NID(subject, NID_commonName, index) < 0
-        else { return nil }
-        let data = unsafe X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index))
-        var text: UnsafeMutablePointer<UInt8>?
-        let length = unsafe ASN1_STRING_to_UTF8(&text, data)
-        guard length > 0, let text = unsafe text else { return nil }
-        defer { unsafe CRYPTO_free(text, "", 0) }
-        let bytes = unsafe Array(UnsafeBufferPointer(start: text, count: Int(length)))
-        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
+        return unsafe PeerIdentity.read(kind, of: certificate)
     }
 }

@@ -17,8 +17,16 @@ public final class TLSContext {
 
     /// A context for a listener.
     public convenience init(server: TLSServerConfiguration) throws(TLSError) {
-        try self.init(isServer: true, minimumVersion: server.minimumVersion)
-        try use(certificateFile: server.certificateFile, keyFile: server.keyFile)
+        let keys = try server.preSharedKeyFile.map { path throws(TLSError) in
+            try PreSharedKeys(path: path)
+        }
+        try self.init(
+            isServer: true, minimumVersion: server.minimumVersion,
+            ciphers: keys == nil ? Self.ciphers : Self.preSharedKeyCiphers)
+        if let certificate = server.certificateFile {
+            try use(certificateFile: certificate, keyFile: server.keyFile ?? certificate)
+        }
+        if let keys { use(keys) }
         // SAFETY: the context is ours; the callback keeps nothing.
         unsafe SSL_CTX_set_alpn_select_cb(pointer, chooseMQTT, nil)
         // Tickets make a second handshake cheap and keep nothing here; the cache would.
@@ -26,6 +34,9 @@ public final class TLSContext {
             pointer, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
         let name = Array("fleet".utf8)
         _ = unsafe SSL_CTX_set_session_id_context(pointer, name, UInt32(name.count))
+        // Who is asked for a certificate or key shows it each time: a ticket would bring back one that has
+        // been revoked or has expired since.
+        if keys != nil || server.clientCAFile != nil { forbidResumption() }
         guard let clientCA = server.clientCAFile else { return }
         try trust(clientCA)
         // Tells clients which of their certificates is wanted.
@@ -53,7 +64,9 @@ public final class TLSContext {
         }
     }
 
-    private init(isServer: Bool, minimumVersion: TLSVersion) throws(TLSError) {
+    private init(
+        isServer: Bool, minimumVersion: TLSVersion, ciphers: String = ciphers
+    ) throws(TLSError) {
         guard OpenSSLLibrary.isAvailable else {
             throw TLSError(
                 .other, reason: "libssl.so.3 is not on this machine", hint: "apt install libssl3")
@@ -76,7 +89,7 @@ public final class TLSContext {
             | SSL_MODE_RELEASE_BUFFERS
         _ = unsafe SSL_CTX_ctrl(pointer, SSL_CTRL_MODE, Int(mode), nil)
         _ = unsafe SSL_CTX_set_options(pointer, Self.options)
-        guard unsafe SSL_CTX_set_cipher_list(pointer, Self.ciphers) == 1 else {
+        guard unsafe SSL_CTX_set_cipher_list(pointer, ciphers) == 1 else {
             throw TLSError(.other, reason: OpenSSLErrors.take()?.text ?? "no ciphers")
         }
         // A key with a passphrase is an error here, and not a question on the terminal.
@@ -93,6 +106,13 @@ public final class TLSContext {
     private static let options: UInt64 =
         (1 << 30 /* SSL_OP_NO_RENEGOTIATION */) | (1 << 22 /* SSL_OP_CIPHER_SERVER_PREFERENCE */)
         | (1 << 7 /* SSL_OP_IGNORE_UNEXPECTED_EOF */) | (1 << 17 /* SSL_OP_NO_COMPRESSION */)
+
+    private func forbidResumption() {
+        // SAFETY: the context is ours. With this option TLS 1.3 has tickets without state no more, and the
+        // cache that others would need is off.
+        _ = unsafe SSL_CTX_set_options(pointer, 1 << 14 /* SSL_OP_NO_TICKET */)
+        _ = unsafe SSL_CTX_set_num_tickets(pointer, 0)
+    }
 
     private func use(certificateFile: String, keyFile: String) throws(TLSError) {
         try Self.requireReadable(certificateFile)

@@ -20,6 +20,8 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
         case certificateRefused
         /// The peer should have shown a certificate and did not.
         case noCertificate
+        /// The peer does not have the key that belongs to its identity, or the identity is unknown.
+        case wrongKey
         /// The peer refused this side's certificate.
         case refusedByPeer
         /// The peer does not speak TLS.

@@ -175,9 +175,12 @@ public struct Transport: ~Copyable {
     }
 
     /// The common name in the peer's certificate, verified; `nil` when it showed none.
-    public var peerCommonName: String? {
+    public var peerCommonName: String? { peerIdentity(.commonName) }
+
+    /// Who the peer is, verified; `nil` when it showed nothing of the kind, or more than one.
+    public func peerIdentity(_ kind: TLSIdentity) -> String? {
         switch tls {
-        case .some(let tls): tls.peerCommonName
+        case .some(let tls): tls.peerIdentity(kind)
         case .none: nil
         }
     }

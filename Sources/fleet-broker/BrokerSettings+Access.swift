@@ -8,7 +8,7 @@ extension BrokerSettings {
     var listenerNames: [String] {
         listeners.isEmpty
             ? ["127.0.0.1:\(Self.defaultPort)", "[::1]:\(Self.defaultPort)"]
-            : listeners.map { "\($0.address)" }
+            : listeners.map(\.label)
     }
 
     /// The users of the password file; `nil` without one.

@@ -15,7 +15,7 @@ extension BrokerSettings {
                 || passwordFile == nil && listener.isLocal)
         return AccessRules(
             allowsAnonymous: isOpen, checksPasswords: passwordFile != nil,
-            listener: "\(listener.address)")
+            takesIdentity: listener.tls?.identity != nil, listener: listener.label)
     }
 
     func readListener(_ reader: ConfigurationReader) -> ListenerSettings? {
@@ -46,7 +46,8 @@ extension BrokerSettings {
     /// A listener that nobody gets through is an error.
     private func checkWay(in reader: ConfigurationReader, _ listener: ListenerSettings) {
         let rules = rules(for: listener)
-        guard !rules.allowsAnonymous && !rules.checksPasswords else { return }
+        guard !rules.allowsAnonymous && !rules.checksPasswords && !rules.takesIdentity
+        else { return }
         let who =
             listener.proxies == nil
             ? "\(listener.address), which is not this machine alone"
@@ -82,20 +83,6 @@ extension BrokerSettings {
             return text.lowercased()
         }
         return WebSocketRules(path: path, origins: origins)
-    }
-
-    private static func readTLS(_ reader: ConfigurationReader) -> TLSServerConfiguration? {
-        guard let table = reader.optionalTable("tls") else { return nil }
-        let certificate = table.path("certificate")
-        let key = table.path("key")
-        let authority = table.path("client_ca")
-        if let certificate, let key {
-            return TLSServerConfiguration(
-                certificateFile: certificate, keyFile: key, clientCAFile: authority)
-        }
-        if certificate == nil { table.reportMissing("certificate") }
-        if key == nil { table.reportMissing("key") }
-        return nil
     }
 
     private static func readProxies(_ reader: ConfigurationReader) -> [AddressRange]? {

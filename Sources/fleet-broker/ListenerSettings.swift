@@ -20,6 +20,9 @@ struct ListenerSettings: Equatable {
 
     init(address: SocketAddress) { self.address = address }
 
+    /// What roles call it.
+    var label: String { name.isEmpty ? "\(address)" : name }
+
     var isUnix: Bool {
         if case .unix = address { return true }
         return false

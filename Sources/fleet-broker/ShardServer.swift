@@ -100,9 +100,7 @@ extension ShardServer {
             if handshakesLeft == 0 { return }
             handshakesLeft -= 1
             read(link)
-            if !link.state.contains(.gone) && link.transport.isEstablished {
-                link.state.remove(.inHandshake)
-            }
+            if !link.state.contains(.gone) { noteHandshake(link) }
         } else if readiness.contains(.readable) || readiness.contains(.hangUp) {
             read(link)
         }
@@ -137,10 +135,21 @@ extension ShardServer {
         }
     }
 
+    /// Once the handshake has ended: who the client is, by its certificate or key, before its first bytes.
+    private func noteHandshake(_ link: Link) {
+        guard link.state.contains(.inHandshake), link.transport.isEstablished else { return }
+        link.state.remove(.inHandshake)
+        guard let kind = link.terms.settings.tls?.identity,
+            let user = link.transport.peerIdentity(kind)
+        else { return }
+        shard.identified(link.id, user: Array(user.utf8))
+    }
+
     /// What was read is the shard's.
     private func take(_ link: Link) {
         // A connection that ends is read to its end, so that its last bytes are not lost to a reset.
         if inbox.isEmpty || link.state.contains(.closing) { return }
+        if link.state.contains(.inHandshake) { noteHandshake(link) }
         inbox.withSpan { shard.received($0, on: link.id, at: loop.now) }
     }
 
