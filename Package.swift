@@ -70,7 +70,7 @@ let package = Package(
         library("Config", ["CTOML", "IO"]),
         library("JSON", ["CJansson", "FleetModel"]),
         library("Client", ["MQTT", "IO", "TLS"]),
-        library("Daemon", ["FleetModel", "IO", "Config", "MQTT"]),
+        library("Daemon", ["FleetModel", "IO", "Config", "JSON", "MQTT"]),
 
         program(
             "fleet-broker",
@@ -122,6 +122,7 @@ let package = Package(
         tests("JSONTests", ["JSON", "FleetModel"]),
         tests("ClientTests", ["Client", "MQTT", "IO", "TLS"]),
         tests("DaemonTests", ["Daemon", "IO", "Config", "FleetModel", "MQTT"]),
+        tests("FleetBrokerTests", ["fleet-broker", "BrokerCore", "Daemon", "MQTT"]),
         tests(
             "FleetBridgeTests",
             ["fleet-bridge", "BridgeCore", "MQTT", "FleetModel", "IO", "Store"]),

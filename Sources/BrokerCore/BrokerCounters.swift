@@ -70,6 +70,8 @@ public struct BrokerCounters: Sendable, Equatable {
         sum.droppedExpired &+= other.droppedExpired
         sum.droppedSessionEnded &+= other.droppedSessionEnded
         sum.droppedRetainedFull &+= other.droppedRetainedFull
+        sum.droppedNotAllowed &+= other.droppedNotAllowed
+        sum.willsRefused &+= other.willsRefused
         sum.publishesRefused &+= other.publishesRefused
         sum.duplicatesReceived &+= other.duplicatesReceived
     }

@@ -67,8 +67,7 @@ public enum DaemonMain {
         defer { log.flush() }
         // Before anything starts a thread: signals are for the loop's thread.
         try loop.onSignal([.terminate, .interrupt]) { _ in context.onStop() }
-        var reload: () -> Void = {}
-        try loop.onSignal([.hangUp]) { _ in reload() }
+        try loop.onSignal([.hangUp]) { _ in _ = context.reload() }
 
         let program = try Program(settings: settings, context: context)
         var isStopping = false
@@ -84,15 +83,15 @@ public enum DaemonMain {
             }
             program.stop { loop.stop() }
         }
-        reload = {
-            if !isStopping { self.reload(program, context, flags) }
+        context.onReload = {
+            isStopping ? ["the daemon is stopping"] : self.reload(program, context, flags)
         }
         if context.exitCode == .success {
             feedWatchdog(context)
             log.notice(
                 "ready",
                 ["program": specification.name, "version": FleetVersion.current, "state": path])
-            notifier.ready(status: "serving")
+            notifier.ready(status: context.status)
         } else {
             // It failed while it started, after its initializer had no way to throw.
             loop.schedule(after: .zero) { context.onStop() }
@@ -105,18 +104,21 @@ public enum DaemonMain {
     /// Rereads the configuration; a wrong one is refused whole, and the old one stays.
     private static func reload<Program: DaemonProgram>(
         _ program: Program, _ context: DaemonContext, _ flags: ParsedFlags
-    ) {
+    ) -> [String] {
         context.notifier.reloading()
+        defer { context.notifier.ready(status: context.status) }
         do {
             let (settings, _, log) = try configure(Program.self, flags)
             try program.reload(settings)
             context.log.options = log
             context.log.notice("configuration reloaded")
+            return []
         } catch {
-            for line in lines(of: error) { context.log.error(line) }
+            let problems = lines(of: error)
+            for line in problems { context.log.error(line) }
             context.log.error("configuration not reloaded; the old one stays")
+            return problems
         }
-        context.notifier.ready(status: "serving")
     }
 
     /// From the loop itself, so that a loop that hangs is noticed.

@@ -49,8 +49,12 @@ public final class DaemonContext {
     public let state: StateDirectory
     public let notifier: ServiceNotifier
     private(set) var exitCode = ExitCode.success
+    /// The line that `systemctl status` shows.
+    private(set) var status = "serving"
     /// Set by `DaemonMain`: begins the orderly end.
     var onStop: () -> Void = {}
+    /// Set by `DaemonMain`: rereads the configuration; returns what is wrong with it.
+    var onReload: () -> [String] = { [] }
 
     init(loop: EventLoop, log: Log, state: StateDirectory, notifier: ServiceNotifier) {
         self.loop = loop
@@ -58,6 +62,17 @@ public final class DaemonContext {
         self.state = state
         self.notifier = notifier
     }
+
+    /// Has `systemctl status` show how the daemon does.
+    public func tell(status: String) {
+        guard status != self.status else { return }
+        self.status = status
+        notifier.status(status)
+    }
+
+    /// Rereads the configuration as SIGHUP does; returns what is wrong with it, a line each, nothing when
+    /// it was taken over.
+    public func reload() -> [String] { onReload() }
 
     /// Ends the daemon in order, because it cannot go on; the first error decides the exit code.
     public func fail(_ error: DaemonError) {

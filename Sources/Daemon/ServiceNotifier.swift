@@ -39,6 +39,13 @@ public struct ServiceNotifier: Sendable {
         send("WATCHDOG=1")
     }
 
+    /// Asks for so much more time, from now on, while the service starts, rereads or stops: what takes
+    /// longer than `TimeoutStartSec=` without this is killed.
+    public func extendTimeout(by time: Duration) {
+        let (seconds, attoseconds) = time.components
+        send("EXTEND_TIMEOUT_USEC=\(seconds * 1_000_000 + attoseconds / 1_000_000_000_000)")
+    }
+
     /// One line that `systemctl status` shows.
     public func status(_ text: String) {
         send("STATUS=\(line(text))")

@@ -5,6 +5,8 @@ import IO
 /// `fleet-broker`: the flags, the subcommands, and the server that `DaemonMain` starts and stops.
 final class BrokerProgram: DaemonProgram {
     private let server: BrokerServer
+    private let observer: BrokerObserver
+    private let control: BrokerControl?
 
     static let specification = ProgramSpecification(
         name: "fleet-broker", stateName: "broker",
@@ -17,7 +19,7 @@ final class BrokerProgram: DaemonProgram {
         ],
         subcommands: [
             StoreCommand.specification, PasswdCommand.specification, ExplainCommand.specification,
-        ])
+        ] + ControlCommands.specifications)
 
     static func apply(
         _ flags: ParsedFlags, to document: inout ConfigurationDocument
@@ -35,17 +37,25 @@ final class BrokerProgram: DaemonProgram {
     init(settings: BrokerSettings, context: DaemonContext) throws {
         server = try BrokerServer(settings, context: context)
         try server.start()
+        observer = BrokerObserver(server, settings.observe, context)
+        control = try BrokerControl.open(server, observer, settings.observe, context)
+        try observer.start()
     }
 
     func reload(_ settings: BrokerSettings) throws { try server.reload(settings) }
 
-    func stop(_ done: @escaping () -> Void) { server.stop(done) }
+    func stop(_ done: @escaping () -> Void) {
+        observer.stop()
+        control?.stop()
+        server.stop(done)
+    }
 
     static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
+        if let code = try ControlCommands.run(subcommand, flags) { return code }
         switch subcommand {
-        case "store": try StoreCommand.run(flags)
-        case "explain": try ExplainCommand.run(flags)
-        default: try PasswdCommand.run(flags)
+        case "store": return try StoreCommand.run(flags)
+        case "explain": return try ExplainCommand.run(flags)
+        default: return try PasswdCommand.run(flags)
         }
     }
 }

@@ -11,7 +11,9 @@ final class BrokerServer {
     private var settings: BrokerSettings
     private let shard: ShardServer
     private let passwords: PasswordChecker
-    private let store: BrokerStore?
+    let store: BrokerStore?
+    /// Told on the main loop.
+    var onStoreChange: () -> Void = {}
     let gate: SharedGate
     /// In the order of the configuration.
     var listeners: [ServerListener] = []
@@ -42,10 +44,14 @@ final class BrokerServer {
     }
 
     private func followStore() {
-        store?.onStateChange = { [shard, loop] state in
+        store?.onStateChange = { [weak self, shard, loop] state in
             shard.shard.setStoreRoom(state != .full, at: loop.now)
+            self?.onStoreChange()
         }
-        store?.onReplaced = { [shard] in shard.storeWasReplaced() }
+        store?.onReplaced = { [weak self, shard] in
+            shard.storeWasReplaced()
+            self?.onStoreChange()
+        }
     }
 
     /// Opens the listeners; when it returns, clients can connect.

@@ -15,6 +15,7 @@ struct BrokerSettings {
     var passwordChecks: Int
     var broker = BrokerConfiguration()
     var store = BrokerStore.Settings()
+    var observe = ObserveSettings()
 
     /// What one address (IPv6: one /64) may do, and what one of this machine itself may.
     var gate = AddressGate.Limits()
@@ -39,6 +40,7 @@ struct BrokerSettings {
         broker.access = Self.readAccess(reader, listeners: listenerNames)
         readSession(reader.table("session"))
         readDurability(reader)
+        observe = ObserveSettings(reader)
     }
 
     private static func readLimits(_ reader: ConfigurationReader) -> BrokerLimits {

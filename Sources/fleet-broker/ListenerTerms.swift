@@ -16,6 +16,12 @@ final class ListenerTerms {
     private(set) var context: TLSContext?
     private let gate: SharedGate
     private let count = Atomic(0)
+    private let refused = Atomic<UInt64>(0)
+
+    /// Connections that it has.
+    var connectionCount: Int { count.load(ordering: .relaxed) }
+    /// Connections that one of its limits kept out.
+    var refusedCount: UInt64 { refused.load(ordering: .relaxed) }
 
     init(
         _ settings: ListenerSettings, _ rules: AccessRules, gate: SharedGate
@@ -49,6 +55,16 @@ final class ListenerTerms {
     ///
     /// Behind a proxy its address is not known yet, and is counted by `admitClient`.
     func admit(_ peer: SocketAddress, at now: MonotonicTime) -> String? {
+        let limit = exceededLimit(peer, at: now)
+        if limit != nil {
+            refused.add(1, ordering: .relaxed)
+        } else {
+            count.add(1, ordering: .relaxed)
+        }
+        return limit
+    }
+
+    private func exceededLimit(_ peer: SocketAddress, at now: MonotonicTime) -> String? {
         if let most = settings.maximumConnections, count.load(ordering: .relaxed) >= most {
             return "listener.connections"
         }
@@ -59,7 +75,6 @@ final class ListenerTerms {
         } else if let limit = admitClient(peer, at: now) {
             return limit
         }
-        count.add(1, ordering: .relaxed)
         return nil
     }
 

@@ -88,7 +88,7 @@ extension ShardServer {
 }
 
 extension ProtocolVersion {
-    fileprivate var name: String {
+    var name: String {
         switch self {
         case .v3_1: "3.1"
         case .v3_1_1: "3.1.1"

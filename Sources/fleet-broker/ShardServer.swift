@@ -88,6 +88,9 @@ final class ShardServer: EventHandler {
 // MARK: - Connections
 
 extension ShardServer {
+    /// The address of a connection's client, while it is open.
+    func peer(of id: ConnectionID) -> SocketAddress? { link(id)?.peer }
+
     func link(_ id: ConnectionID) -> Link? {
         guard id.slot < links.count, let link = links[id.slot], link.id == id else { return nil }
         return link

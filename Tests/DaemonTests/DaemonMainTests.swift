@@ -52,6 +52,22 @@ private final class Probe: DaemonProgram {
         case "terminate", "hang":
             // To this thread, where it is blocked: the loop's descriptor reads it.
             context.loop.schedule(after: .milliseconds(1)) { raise(SIGTERM) }
+        case "block":
+            context.loop.schedule(after: .milliseconds(300)) {
+                self.note("block")
+                usleep(700_000)
+                context.tell(status: "unblocked")
+                context.loop.schedule(after: .milliseconds(300)) { raise(SIGTERM) }
+            }
+        case "ask to reload":
+            context.loop.schedule(after: .milliseconds(1)) {
+                self.note("problems \(context.reload().count)")
+                try? FileManager.default.removeItem(
+                    atPath: self.context.state.path + "/../probe.toml")
+                let problems = context.reload()
+                self.note("problems \(problems.count) \(problems[0].contains("probe.toml"))")
+                raise(SIGTERM)
+            }
         case "hurry":
             context.loop.schedule(after: .milliseconds(1)) { raise(SIGINT) }
         case "reload":
@@ -131,6 +147,53 @@ private func onOwnThread<Value: Sendable>(_ body: @escaping @Sendable () -> Valu
     @Test func hangUpRereadsTheConfiguration() async throws {
         let (code, diary) = try await run("act = \"reload\"\nname = \"n\"")
         #expect((code, diary) == (.success, "start n\nreload n\nstop\n"))
+    }
+
+    @Test func aReloadThatIsAskedForSaysWhatIsWrong() async throws {
+        let (code, diary) = try await run("act = \"ask to reload\"\nname = \"n\"")
+        #expect(
+            (code, diary) == (
+                .success, "start n\nreload n\nproblems 0\nproblems 1 true\nstop\n"
+            ))
+    }
+
+    // In a process of its own: the environment is the process's.
+    @Test func aLoopThatHangsDoesNotFeedTheWatchdog() async {
+        await #expect(processExitsWith: .success) {
+            let name = "@fleet-watchdog-" + UUID().uuidString
+            let socket = try NotifySocket(name)
+            unsafe setenv("NOTIFY_SOCKET", name, 1)
+            unsafe setenv("WATCHDOG_USEC", "100000", 1)
+            let base = NSTemporaryDirectory() + "fleet-daemon-" + UUID().uuidString
+            try FileManager.default.createDirectory(
+                atPath: base, withIntermediateDirectories: true)
+            try Data("act = \"block\"\n".utf8).write(to: URL(fileURLWithPath: base + "/p.toml"))
+            Thread {
+                _ = DaemonMain.run(
+                    Probe.self,
+                    arguments: [
+                        "fleet-probe", "--config", base + "/p.toml", "--state-directory",
+                        base + "/state",
+                    ])
+            }.start()
+            let clock = ContinuousClock()
+            var last: ContinuousClock.Instant?
+            var longest = Duration.zero
+            var meals = 0
+            var messages: [String] = []
+            while messages.last != "STOPPING=1" {
+                messages.append(socket.next(wait: true))
+                guard messages.last == "WATCHDOG=1" else { continue }
+                let now = clock.now
+                if let last { longest = max(longest, now - last) }
+                last = now
+                meals += 1
+            }
+            precondition(meals >= 5, "the loop fed the watchdog \(meals) times")
+            precondition(longest >= .milliseconds(600), "fed while the loop hung: \(longest)")
+            precondition(messages.contains("STATUS=unblocked"))
+            exit(0)
+        }
     }
 
     @Test func aFailureOfTheProgramDecidesTheExitCode() async throws {

@@ -4,7 +4,7 @@ import Testing
 @testable import Daemon
 
 /// A datagram socket that stands for systemd's, at a path or (`@…`) abstract.
-private final class Listener {
+final class NotifySocket: Sendable {
     private let descriptor: Int32
 
     init(_ name: String) throws {
@@ -26,9 +26,11 @@ private final class Listener {
 
     deinit { close(descriptor) }
 
-    func next() -> String {
+    /// What came; with `wait`, the next thing that comes.
+    func next(wait: Bool = false) -> String {
         var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = unsafe recv(descriptor, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+        let flags = wait ? 0 : Int32(MSG_DONTWAIT)
+        let count = unsafe recv(descriptor, &bytes, bytes.count, flags)
         return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
     }
 }
@@ -37,7 +39,7 @@ private final class Listener {
     @Test(arguments: [false, true])
     func everyStateReachesThePathOrAbstractSocket(_ isAbstract: Bool) throws {
         let name = (isAbstract ? "@fleet-" : NSTemporaryDirectory() + "fleet-") + UUID().uuidString
-        let listener = try Listener(name)
+        let listener = try NotifySocket(name)
         defer { if !isAbstract { try? FileManager.default.removeItem(atPath: name) } }
         let notifier = ServiceNotifier(environment: { ["NOTIFY_SOCKET": name][$0] })
         #expect(notifier.watchdogInterval == nil)
@@ -51,6 +53,8 @@ private final class Listener {
         #expect(listener.next() == "STOPPING=1")
         notifier.watchdog()
         #expect(listener.next() == "WATCHDOG=1")
+        notifier.extendTimeout(by: .milliseconds(1_500))
+        #expect(listener.next() == "EXTEND_TIMEOUT_USEC=1500000")
         notifier.status("x")
         #expect(listener.next() == "STATUS=x")
     }

@@ -75,6 +75,24 @@ private let will = #"{"state":"offline","session":7}"#
             ])
     }
 
+    @Test func aStoreThatWasPutAsideOrCannotBeWrittenIsAProblem() {
+        func service(_ counters: String) -> [String: String] {
+            ["farm/gateway/service/broker": #"{"state":"online","counters":{\#(counters)}}"#]
+        }
+        let none = report(service(#""store":"ok","stores_quarantined":0"#))
+        #expect(none.problems == [])
+        let one = report(service(#""store":"quarantined","stores_quarantined":1"#))
+        #expect(one.problems == ["farm/gateway: broker: a damaged store was put aside"])
+        #expect(one.table(wide: true).rendered(colours: false).contains("broker(quarantined)"))
+        let more = report(service(#""store":"ok","stores_quarantined":3"#))
+        #expect(more.problems == ["farm/gateway: broker: 3 damaged stores were put aside"])
+        #expect(
+            report(service(#""store":"quarantined""#)).problems
+                == ["farm/gateway: broker: a damaged store was put aside"])
+        let failed = report(service(#""store":"failed""#))
+        #expect(failed.problems == ["farm/gateway: broker: its store cannot be written"])
+    }
+
     @Test func aGatewayWithoutAnAgentIsAsItsBridgeSays() {
         let report = report([
             "farm/gateway/link/cloud": online, "farm/gateway/service/bridge": online,

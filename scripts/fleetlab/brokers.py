@@ -13,6 +13,9 @@ class FleetBroker:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file = self.folder / "broker.toml"
+        # Who looks at everything (`#`) shall see what was published to it, and nothing of the broker's.
+        if "[fleet]" not in configuration:
+            configuration += "\n[fleet]\nservice = false\n"
         self.file.write_text(configuration)
         self.state = pathlib.Path(state or self.folder / "state")
         self.command = [*prefix, program("fleet-broker"), "--config", self.file,
@@ -33,7 +36,7 @@ class FleetBroker:
         """The port of the listener number `index`, in the order in which they were opened."""
         def ports():
             import re
-            return re.findall(r"\blistening\b.*?address=\"?\S+:(\d+)", self.process.output)
+            return re.findall(r"\blistening\b.*?address\"?[=:]\"?\S+:(\d+)", self.process.output)
         wait_until(lambda: len(ports()) > index or not self.process.is_running(),
                    "fleet-broker to listen")
         found = ports()

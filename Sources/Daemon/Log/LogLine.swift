@@ -53,7 +53,7 @@ enum LogLine {
             }
     }
 
-    private static func escaped(_ text: String, quotes: Bool = false) -> String {
+    static func escaped(_ text: String, quotes: Bool = false) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {

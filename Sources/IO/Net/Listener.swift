@@ -16,6 +16,8 @@ public final class Listener: EventHandler {
 
     /// The address that it has, with the port that the kernel chose for 0.
     public let address: SocketAddress
+    /// Connections handed over.
+    public private(set) var acceptedCount: UInt64 = 0
     /// Connections closed at once because no descriptor was left.
     public private(set) var refusedCount: UInt64 = 0
 
@@ -119,6 +121,7 @@ public final class Listener: EventHandler {
                 let connection = FileDescriptor(takingOwnership: next.descriptor)
                 // A peer that is gone already cannot take options; its connection says so by itself.
                 try? connection.apply(options)
+                acceptedCount += 1
                 accept(connection, next.peer)
             } catch {
                 guard proceed(after: error) else { return }

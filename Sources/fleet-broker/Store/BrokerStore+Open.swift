@@ -11,6 +11,8 @@ extension BrokerStore {
     ) throws -> BrokerStore? {
         guard settings.broker.durability.needsStore else { return nil }
         let (loop, log) = (context.loop, context.log)
+        // A large store takes its time to be read.
+        context.notifier.extendTimeout(by: .seconds(300))
         var opened: OpenedTurns
         do {
             opened = try OpenedTurns.open(

@@ -23,6 +23,8 @@ final class StoreHandle: Sendable {
         var failedForRoom = false
         /// Free bytes of the file system below which there is no room.
         var floor: UInt64 = 0
+        var commits: UInt64 = 0
+        var lastCommit: Duration?
     }
 
     private let state = Mutex(State())
@@ -59,6 +61,11 @@ final class StoreHandle: Sendable {
         state.withLock { $0.bytesBefore + ($0.thread?.bytesWritten ?? 0) }
     }
 
+    /// Turns committed, and how long the last one took from its submission on.
+    var commits: (count: UInt64, last: Duration?) {
+        state.withLock { ($0.commits, $0.lastCommit) }
+    }
+
     /// Commits a turn; `completion` is called on the store's thread.
     func commit(
         _ turn: Turn, shard: Int, _ completion: @escaping @Sendable (Outcome) -> Void
@@ -74,7 +81,12 @@ final class StoreHandle: Sendable {
         } completion: { [self] result in
             switch result {
             case .success:
-                state.withLock { $0.failedForRoom = false }
+                let took = SystemClock.monotonic() - anchor.monotonic
+                state.withLock { state in
+                    state.failedForRoom = false
+                    state.commits += 1
+                    state.lastCommit = took
+                }
                 if let obsolete = turn.obsolete { delete(upTo: obsolete, shard: shard) }
                 completion(isOutOfRoom ? .committedAtTheFloor : .committed)
             case .failure(let error):

@@ -31,9 +31,13 @@ extension StatusReport.Row {
 
     fileprivate var wideCells: [TextTable.Cell] {
         let services = node.services.sorted { $0.key < $1.key }
-        let offline = services.filter { $0.value.state == .offline }
+        let isWell = services.allSatisfy {
+            $0.value.state == .online && $0.value.storeProblem == nil
+        }
         let names = services.map { name, said in
-            said.state == .online ? name.text : "\(name.text)(offline)"
+            if said.state == .offline { return "\(name.text)(offline)" }
+            guard said.storeProblem != nil else { return name.text }
+            return said.quarantinedStores > 0 ? "\(name.text)(quarantined)" : "\(name.text)(store)"
         }
         return [
             Self.cell(node.health?.uptimeSeconds.map(Figures.span)),
@@ -41,7 +45,7 @@ extension StatusReport.Row {
             Self.cell(node.health?.disk.map(Figures.used)),
             names.isEmpty
                 ? Self.nothing
-                : TextTable.Cell(names.joined(separator: " "), offline.isEmpty ? .plain : .bad),
+                : TextTable.Cell(names.joined(separator: " "), isWell ? .plain : .bad),
             Self.cell((node.status?.instance ?? node.info?.instance)?.description),
             Self.cell(node.info?.operatingSystem),
             Self.cell(

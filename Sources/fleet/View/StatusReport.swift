@@ -132,9 +132,13 @@ private struct SiteReport {
             problems.append("\(name) is offline\(node.status?.why.map { " (\($0))" } ?? "")")
         case .unknown: problems.append("\(name) has never said whether it is online")
         }
-        for (service, said) in node.services.sorted(by: { $0.key < $1.key })
-        where said.state == .offline && state == .online {
-            problems.append("\(name): the service \(service) is offline")
+        for (service, said) in node.services.sorted(by: { $0.key < $1.key }) {
+            if said.state == .offline && state == .online {
+                problems.append("\(name): the service \(service) is offline")
+            }
+            if let problem = said.storeProblem {
+                problems.append("\(name): \(service): \(problem)")
+            }
         }
         return problems
     }
