@@ -215,14 +215,21 @@ extension BrokerShard {
         guard isKept(s) else { return false }
         let durability = durability(of: message)
         guard durability != .memory else { return false }
-        let place = journal.place(of: message)
         sessions[s].recordedIncoming.insert(packetID)
         if durability == .power { sessions[s].powerIncoming.insert(packetID) }
+        recordHeld(s, message, packetID, durability)
+        return true
+    }
+
+    /// A QoS 2 message that is routed once this is committed.
+    mutating func recordHeld(
+        _ s: UInt32, _ message: Message, _ packetID: UInt16, _ durability: Durability
+    ) {
+        let place = journal.place(of: message)
         journal.begin(.incoming, durability)
         journal.put(sessions[s].number)
         journal.put(UInt64(packetID))
         journal.put(place)
-        return true
     }
 
     mutating func recordRouted(_ s: UInt32, _ packetID: UInt16) {

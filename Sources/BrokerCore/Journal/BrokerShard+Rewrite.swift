@@ -108,7 +108,18 @@ extension BrokerShard {
             let lookup = sessions[s].lookups[index]
             recordLookup(s, lookup)
         }
+        rewriteIncoming(s)
+    }
+
+    /// The identifiers that wait for PUBREL; with the message where it waits for its commit to be routed.
+    private mutating func rewriteIncoming(_ s: UInt32) {
+        guard sessions[s].recordedIncoming.count > 0 else { return }
         for packetID in sessions[s].recordedIncoming.all { recordRouted(s, packetID) }
+        let id = SessionID(sessions.key(at: s))
+        for index in 0..<heldMessages.count where heldMessages[index].publisher == id {
+            let held = heldMessages[index]
+            recordHeld(s, held.message, held.packetID, durability(of: held.message))
+        }
     }
 
     private mutating func rewriteWindow(_ s: UInt32) {
