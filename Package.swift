@@ -144,4 +144,8 @@ if Context.environment["FLEET_FUZZ"] != nil {
         .executableTarget(
             name: "fuzz-decoder", dependencies: ["MQTT"], path: "Tests/Fuzz",
             swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz-websocket", dependencies: ["IO", "MQTT"], path: "Tests/FuzzWebSocket",
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
 }

@@ -109,6 +109,27 @@ public struct ReservedSession: Sendable, Equatable {
     }
 }
 
+/// The rules of one listener, once for all its connections.
+final class SharedRules: Sendable {
+    let value: AccessRules
+
+    init(_ value: AccessRules) { self.value = value }
+}
+
+extension BrokerShard {
+    /// As many are remembered; connections keep those that they have.
+    private static var rememberedRules: Int { 64 }
+
+    /// The object for `rules` that connections share.
+    mutating func share(_ rules: AccessRules) -> SharedRules {
+        if let known = sharedRules.first(where: { $0.value == rules }) { return known }
+        if sharedRules.count == Self.rememberedRules { sharedRules.removeFirst() }
+        let shared = SharedRules(rules)
+        sharedRules.append(shared)
+        return shared
+    }
+}
+
 /// What a listener asks of those who connect through it.
 public struct AccessRules: Sendable, Equatable {
     /// CONNECT without a user name is let in.

@@ -18,7 +18,7 @@ extension BrokerShard {
         }
         // Before all that may be refused: a refusal keeps to it as well. [MQTT-3.2.2-19]
         if let size = properties.uint32(.maximumPacketSize, in: source) {
-            connections[c].maximumPacketSize = min(Int(size), WireLimits.largestPacketSize)
+            connections[c].maximumPacketSize = min(size, UInt32(WireLimits.largestPacketSize))
         }
         if properties.contains(.authenticationMethod) {
             return refuse(
@@ -34,7 +34,8 @@ extension BrokerShard {
             ? connect.username.map { [UInt8](copying: source.extracting($0.range)) }
             : connections[c].identity
         let rights = resolveRights(
-            Principal(user: owner, clientID: clientID, listener: connections[c].rules.listener))
+            Principal(
+                user: owner, clientID: clientID, listener: connections[c].rules.value.listener))
         let will = Self.takenWill(connect, source)
         if let will, let fault = check(will, source, rights) {
             return refuse(c, fault.reason, fault.clause, fault.detail, now)
@@ -96,7 +97,7 @@ extension BrokerShard {
     private mutating func admit(
         _ connect: Connect, _ source: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
     ) -> Bool {
-        let rules = connections[c].rules
+        let rules = connections[c].rules.value
         if rules.takesIdentity { return admitIdentity(connect, source, c, now) }
         guard let username = connect.username else {
             if rules.allowsAnonymous { return true }
@@ -152,7 +153,7 @@ extension BrokerShard {
         connections[c].wantsProblemInformation =
             properties.uint8(.requestProblemInformation, in: source) != 0
         let receiveMaximum = Int(properties.uint16(.receiveMaximum, in: source) ?? .max)
-        connections[c].sendQuota = min(limits.inFlight, receiveMaximum)
+        connections[c].sendQuota = Int32(clamping: min(limits.inFlight, receiveMaximum))
         connections[c].keepAliveSeconds = connect.keepAlive
         if connect.version == .v5_0, let lowered = loweredKeepAlive(connect) {
             connections[c].keepAliveSeconds = lowered

@@ -194,7 +194,7 @@ extension BrokerShard {
         guard s != Connection.noSession else { return }
         let c = sessions[s].connection
         guard c != Session.noConnection else { return }
-        while let resend = sessions[s].window.nextResend(quota: connections[c].sendQuota) {
+        while let resend = sessions[s].window.nextResend(quota: Int(connections[c].sendQuota)) {
             self.resend(resend, s, c, now)
         }
         while let next = sessions[s].queue.first {

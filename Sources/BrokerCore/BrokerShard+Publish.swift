@@ -128,7 +128,7 @@ extension BrokerShard {
     /// the limit.
     private func exceedsReceiveMaximum(_ c: UInt32) -> Bool {
         guard connections.read(c, { $0.isVersion5 }) else { return false }
-        let open = connections.read(c) { $0.openIncoming + $0.heldAcknowledgements }
+        let open = connections.read(c) { Int($0.openIncoming) + $0.heldAcknowledgements }
         return open >= configuration.limits.receiveMaximum
     }
 

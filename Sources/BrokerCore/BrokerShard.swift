@@ -41,6 +41,8 @@ public struct BrokerShard: ~Copyable {
     var connected = ConnectedClients()
     /// What the server keeps retained below `$SYS`: not a user's, and never in a store.
     var serversRetained: RetainedTree<Message>
+    /// The rules of the listeners that clients came through last.
+    var sharedRules: [SharedRules] = []
     /// By the connection's index, as far as clients have a limit.
     var publishRates: [PublishRate] = []
     /// The sum of all `Connection.countedBytes`.
@@ -103,7 +105,7 @@ extension BrokerShard {
         }
         counters.connectionsOpened += 1
         let key = connections.insert(
-            Connection(rules: rules, nonce: nonce, limits: wireLimits, now: now))
+            Connection(rules: share(rules), nonce: nonce, limits: wireLimits, now: now))
         forgetRate(key.index)
         setConnectionDeadline(key.index, now + configuration.limits.timeToConnect)
         return ConnectionID(key)

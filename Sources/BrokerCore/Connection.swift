@@ -24,7 +24,7 @@ struct Connection: ~Copyable {
 
     static let noSession = UInt32.max
 
-    let rules: AccessRules
+    let rules: SharedRules
     /// The user whom the transport has proven.
     var identity: [UInt8]?
     /// Random bits from the shell, for an assigned client identifier.
@@ -43,7 +43,7 @@ struct Connection: ~Copyable {
     var keepAliveSeconds: UInt16 = 0
     /// QoS 2 messages that came in on this connection and were not released: what our Receive Maximum
     /// counts. The session may hold more, of earlier connections.
-    var openIncoming = 0
+    var openIncoming: Int32 = 0
     /// What `connectingBytes` counts of `input`.
     var countedBytes = 0
     /// Its session has look-ups of retained messages to come; until they are done, no further packet
@@ -58,9 +58,9 @@ struct Connection: ~Copyable {
     /// Until when it waits for room.
     var waitsUntil = MonotonicTime.distantFuture
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
-    var sendQuota = 0
+    var sendQuota: Int32 = 0
     /// The client's Maximum Packet Size.
-    var maximumPacketSize = WireLimits.largestPacketSize
+    var maximumPacketSize = UInt32(WireLimits.largestPacketSize)
     var session = Connection.noSession
     /// What its CONNECT says that it is, until that is settled.
     var claim: ClientClaim?
@@ -78,7 +78,7 @@ struct Connection: ~Copyable {
     /// The topic that the client published to last, and may; empty for none.
     var allowedTopic: [UInt8] = []
 
-    init(rules: AccessRules, nonce: UInt64, limits: WireLimits, now: MonotonicTime) {
+    init(rules: SharedRules, nonce: UInt64, limits: WireLimits, now: MonotonicTime) {
         decoder = PacketDecoder(receiver: .server, limits: limits, awaitsConnect: true)
         self.rules = rules
         self.nonce = nonce

@@ -10,7 +10,7 @@ extension BrokerShard {
     /// The rights of a client that has just connected become those of its session.
     mutating func adopt(_ rights: Rights?, _ s: UInt32, _ c: UInt32) {
         let wasCurrent = sessions[s].rights?.policy === rights?.policy
-        sessions[s].listener = connections[c].rules.listener
+        sessions[s].listener = connections[c].rules.value.listener
         sessions[s].rights = rights
         connections[c].isRestricted = rights != nil
         // A session that comes back by another way, or after rules have changed, keeps what it may have.

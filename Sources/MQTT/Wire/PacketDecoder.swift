@@ -19,7 +19,7 @@ public struct PacketDecoder: Sendable {
     public var awaitsConnect: Bool
 
     /// How many bytes of an unfinished packet must be there before its body is looked at again.
-    private var nextLook = 0
+    private var nextLook: UInt32 = 0
 
     /// Unfinished bodies up to this size are looked at with every piece that arrives; larger ones
     /// when they have doubled, so that a peer that sends single bytes costs no more than its bytes.
@@ -90,7 +90,7 @@ public struct PacketDecoder: Sendable {
         } catch {
             guard error.isIncomplete else { throw error }
         }
-        nextLook = arrived < Self.eagerSize ? 0 : 2 * arrived
+        nextLook = arrived < Self.eagerSize ? 0 : UInt32(clamping: 2 * arrived)
     }
 
     private func body(
