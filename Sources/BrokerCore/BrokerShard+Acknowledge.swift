@@ -68,7 +68,8 @@ extension BrokerShard {
         if let entry = sessions[s].window.complete(packetID) {
             recordCompleted(s, entry, packetID)
         }
-        if !sessions[s].queue.isEmpty || sessions[s].window.isResending { pump(s, now) }
+        // Acknowledgements come by the dozen: what they make room for is sent once all are taken.
+        if !sessions[s].queue.isEmpty || sessions[s].window.isResending { mustPump = true }
     }
 
     /// PUBACK or PUBCOMP for an identifier that does not wait for it.

@@ -16,8 +16,8 @@ extension BrokerShard {
             return
         }
         let isVersion5 = connections[c].isVersion5
-        if let packet = delivery.packet, delivery.packetIsVersion5 == isVersion5,
-            !options.hasIdentifiers
+        if let packet = delivery.packet,
+            delivery.packetFits(options, isVersion5: isVersion5)
         {
             guard hasRoom(c, for: packet.count) else { return }
             connections[c].output.append(options.retain ? 0x31 : 0x30)
@@ -95,7 +95,13 @@ extension BrokerShard {
         guard let packetID = sessions[s].window.append(entry, stage: Self.stage(options.qos))
         else { preconditionFailure("canSend looked for room") }
         head.packetID = packetID
-        head.encode(delivery.view, in: source, into: &connections[c].output)
+        if let packet = delivery.packet,
+            delivery.packetFits(options, isVersion5: head.isVersion5)
+        {
+            head.copy(packet, delivery.view, in: source, into: &connections[c].output)
+        } else {
+            head.encode(delivery.view, in: source, into: &connections[c].output)
+        }
         countSent(delivery.view)
         markDirty(c)
     }
@@ -134,7 +140,7 @@ extension BrokerShard {
         return true
     }
 
-    private func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
+    private mutating func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
         sessions[s].queue.count < configuration.limits.queueMessages
             && sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
             || sessions[s].isReserved
@@ -197,22 +203,24 @@ extension BrokerShard {
         while let resend = sessions[s].window.nextResend(quota: Int(connections[c].sendQuota)) {
             self.resend(resend, s, c, now)
         }
-        while let next = sessions[s].queue.first {
-            if next.qos == .atMostOnce {
+        while let qos = sessions[s].queue.peek({ $0.qos }) {
+            if qos == .atMostOnce {
                 guard connections[c].output.count < configuration.limits.outputBytes else { return }
             } else {
                 guard canSend(s, c) else { return }
             }
-            takeFirstQueued(s)
+            guard let next = takeFirstQueued(s) else { return }
             sendQueued(next, s, c, now)
         }
         sessions[s].isFull = false
     }
 
-    private mutating func takeFirstQueued(_ s: UInt32) {
-        guard let taken = sessions[s].queue.popFirst() else { return }
+    @discardableResult
+    private mutating func takeFirstQueued(_ s: UInt32) -> QueuedMessage? {
+        guard let taken = sessions[s].queue.popFirst() else { return nil }
         sessions[s].queuedBytes -= taken.cost
         if taken.qos == .atMostOnce { sessions[s].queuedAtMostOnce -= 1 }
+        return taken
     }
 
     private mutating func sendQueued(

@@ -138,6 +138,21 @@ struct PublishHead {
         return 1 + variableByteIntegerSize(body) + body
     }
 
+    /// Appends the packet that the publisher sent, with this client's flags and identifier.
+    @inline(__always)
+    func copy(
+        _ packet: ByteRange, _ view: MessageView, in source: Span<UInt8>,
+        into output: inout ByteBuffer
+    ) {
+        let start = output.count
+        output.append(source.extracting(packet.range))
+        let first = PacketType.publish.rawValue << 4 | options.qos.rawValue << 1
+        output.patch(at: start, first | (duplicate ? 8 : 0) | (options.retain ? 1 : 0))
+        // The identifier stands behind the topic.
+        output.patch(
+            at: start + view.topic.upperBound - packet.lowerBound, bigEndian: packetID)
+    }
+
     /// Writes the packet; the properties leave as they came, in their order [MQTT-3.3.2-17],
     /// [MQTT-3.3.2-18], but for the expiry interval, which has become shorter [MQTT-3.3.2-6].
     @inline(__always)

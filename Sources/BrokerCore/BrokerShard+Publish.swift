@@ -39,10 +39,10 @@ extension BrokerShard {
         {
             return refuseForRoom(publish, c, now)
         }
+        delivery.packet = packet
+        delivery.packetIsVersion5 = connections[c].isVersion5
         switch publish.qos {
         case .atMostOnce:
-            delivery.packet = packet
-            delivery.packetIsVersion5 = connections[c].isVersion5
             route(source, &delivery, from: connections[c].session)
         case .atLeastOnce: takeAtLeastOnce(publish, source, &delivery, c)
         case .exactlyOnce: takeExactlyOnce(publish, source, &delivery, c)
@@ -101,7 +101,7 @@ extension BrokerShard {
     }
 
     /// Whether it is a QoS 2 message that was taken already.
-    private func isRepeated(_ publish: Publish, _ c: UInt32) -> Bool {
+    private mutating func isRepeated(_ publish: Publish, _ c: UInt32) -> Bool {
         guard publish.qos == .exactlyOnce, let packetID = publish.packetID else { return false }
         return sessions[connections[c].session].incoming.contains(packetID)
     }
@@ -126,7 +126,9 @@ extension BrokerShard {
     /// Only those of this connection count (3.1.2.11.3): what a client that lost its state left open
     /// would otherwise keep it out for ever. Before 5.0 there is no such rule; packet identifiers are
     /// the limit.
-    private func exceedsReceiveMaximum(_ c: UInt32) -> Bool {
+    ///
+    /// `mutating`, as others on this way are: a function that is not is handed a copy of the whole shard.
+    private mutating func exceedsReceiveMaximum(_ c: UInt32) -> Bool {
         guard connections.read(c, { $0.isVersion5 }) else { return false }
         let open = connections.read(c) { Int($0.openIncoming) + $0.heldAcknowledgements }
         return open >= configuration.limits.receiveMaximum

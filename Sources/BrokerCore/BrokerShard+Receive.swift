@@ -4,6 +4,18 @@ extension BrokerShard {
     /// Decodes packets in place and does what each asks. Returns how many bytes were used; what is
     /// left is a part of a packet, or waits with the CONNECT before it for a password check.
     mutating func takePackets(_ bytes: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime) -> Int {
+        let used = takeEach(bytes, c, now)
+        if mustPump {
+            mustPump = false
+            pump(connections[c].session, now)
+        }
+        return used
+    }
+
+    @inline(__always)
+    private mutating func takeEach(
+        _ bytes: Span<UInt8>, _ c: UInt32, _ now: MonotonicTime
+    ) -> Int {
         var offset = 0
         while offset < bytes.count {
             let decoded: DecodedPacket?

@@ -23,7 +23,8 @@ struct SubscriptionBits {
 /// A message on its way to the sessions that asked for it: what it is, and what of it exists already.
 struct Delivery {
     var view: MessageView
-    /// The whole packet where it can leave as it came but for its first byte: QoS 0 to QoS 0, same version.
+    /// The whole packet where it can leave as it came but for its first byte and its identifier: at the
+    /// same QoS, to a client of the same version.
     var packet: ByteRange?
     var packetIsVersion5 = false
     /// The server's own word; only that is kept below `$SYS`.
@@ -35,6 +36,12 @@ struct Delivery {
     /// What remains of the expiry interval now.
     var remainingExpiry: UInt32
     var now: MonotonicTime
+
+    /// Whether the packet, if there is one, is also what these clients get.
+    @inline(__always)
+    func packetFits(_ options: DeliveryOptions, isVersion5: Bool) -> Bool {
+        options.qos == view.qos && packetIsVersion5 == isVersion5 && !options.hasIdentifiers
+    }
 
     /// The object that sessions and the retained messages share; made at its first use.
     @inline(__always)
@@ -83,26 +90,22 @@ extension BrokerShard {
         _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
     ) -> Int {
         if delivery.view.isRetained { retain(source, &delivery) }
-        var found = MatchBuffer()
-        swap(&found, &matches)
-        subscriptions.match(source.extracting(delivery.view.topic.range), into: &found)
-        let taken =
-            found.mayOverlap
-            ? deliverFolded(found, source, &delivery, from: publisher)
-            : deliverEach(found, source, &delivery, from: publisher)
-        swap(&found, &matches)
-        return taken
+        // Delivering routes nothing, so that the matches stay as they are; to move a kilobyte of them
+        // out of the shard and back would cost more than many a delivery.
+        subscriptions.match(source.extracting(delivery.view.topic.range), into: &matches)
+        return matches.mayOverlap
+            ? deliverFolded(source, &delivery, from: publisher)
+            : deliverEach(source, &delivery, from: publisher)
     }
 
     /// One subscription for each session.
     @inline(__always)
     private mutating func deliverEach(
-        _ found: borrowing MatchBuffer, _ source: Span<UInt8>, _ delivery: inout Delivery,
-        from publisher: UInt32
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
     ) -> Int {
         var taken = 0
-        for index in found.matches.indices {
-            let match = found.matches[index]
+        for index in 0..<matches.matches.count {
+            let match = matches.matches[index]
             let bits = SubscriptionBits(rawValue: match.options)
             // [MQTT-3.8.3-3]
             if bits.noLocal && match.subscriber == publisher { continue }
@@ -119,19 +122,18 @@ extension BrokerShard {
     /// Several filters of one session may match: it gets one copy, at the highest QoS, with the
     /// identifiers of all of them. [MQTT-3.3.4-2], [MQTT-3.3.4-4]
     private mutating func deliverFolded(
-        _ found: borrowing MatchBuffer, _ source: Span<UInt8>, _ delivery: inout Delivery,
-        from publisher: UInt32
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
     ) -> Int {
         var taken = 0
         var index = 0
-        while index < found.matches.count {
-            let subscriber = found.matches[index].subscriber
+        while index < matches.matches.count {
+            let subscriber = matches.matches[index].subscriber
             var isWanted = false
             var qosBits: UInt8 = 0
             var retainAsPublished = false
             var options = DeliveryOptions(qos: .atMostOnce, retain: false)
-            while index < found.matches.count && found.matches[index].subscriber == subscriber {
-                let bits = SubscriptionBits(rawValue: found.matches[index].options)
+            while index < matches.matches.count && matches.matches[index].subscriber == subscriber {
+                let bits = SubscriptionBits(rawValue: matches.matches[index].options)
                 index += 1
                 if bits.noLocal && subscriber == publisher { continue }
                 isWanted = true

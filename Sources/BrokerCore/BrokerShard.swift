@@ -36,6 +36,8 @@ public struct BrokerShard: ~Copyable {
     /// Connections that wait for a turn, each once for each gate.
     var gated = RingQueue<GatedConnection>()
     var matches = MatchBuffer()
+    /// The client whose packets are taken has acknowledged something, and more waits for it.
+    var mustPump = false
     var outbox: [ShardValue] = []
     /// Clients that are connected, by version.
     var connected = ConnectedClients()

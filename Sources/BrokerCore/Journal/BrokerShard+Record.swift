@@ -4,7 +4,7 @@ import MQTT
 extension BrokerShard {
     /// Whether changes of this session are recorded.
     @inline(__always)
-    func isKept(_ s: UInt32) -> Bool {
+    mutating func isKept(_ s: UInt32) -> Bool {
         journal.isRecording && sessions[s].isRecorded && !sessions[s].isTransient
     }
 

@@ -52,7 +52,7 @@ public struct InFlightWindow<Payload> {
     @usableFromInline var firstID: UInt16
     @usableFromInline var allocator: PacketIDAllocator
     @usableFromInline let maximumSpan: Int
-    private var releases: UInt64 = 0
+    @usableFromInline var releases: UInt64 = 0
     @usableFromInline var pendingReleases: [UInt16] = []
     @usableFromInline var resendCursor: UInt16?
 
@@ -120,6 +120,7 @@ public struct InFlightWindow<Payload> {
     }
 
     /// PUBREC came: from now on the entry waits for PUBCOMP. Traps unless it waited for PUBREC.
+    @inlinable
     public mutating func release(_ id: UInt16) {
         guard let place = openPlace(of: id), slots[place].stage == .awaitingPubRec
         else { preconditionFailure("only a PUBLISH of QoS 2 that waits for PUBREC is released") }
@@ -185,6 +186,7 @@ public struct InFlightWindow<Payload> {
 
     /// The next packet to send again: each PUBREL, then each PUBLISH in its first order
     /// [MQTT-4.6.0-1] while fewer than `quota` are outstanding. Marks it as sent.
+    @inlinable
     public mutating func nextResend(quota: Int) -> Resend? {
         while let id = pendingReleases.popLast() {
             // It may have been completed since: an acknowledgement can overtake.
@@ -208,11 +210,13 @@ public struct InFlightWindow<Payload> {
         return nil
     }
 
-    private func isSent(_ id: UInt16) -> Bool {
+    @inlinable
+    func isSent(_ id: UInt16) -> Bool {
         openPlace(of: id).map { slots[$0].isSent } ?? false
     }
 
-    private mutating func markSent(_ id: UInt16) {
+    @inlinable
+    mutating func markSent(_ id: UInt16) {
         guard let place = openPlace(of: id), !slots[place].isSent else { return }
         slots[place].isSent = true
         outstandingCount += 1

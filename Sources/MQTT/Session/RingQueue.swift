@@ -23,6 +23,16 @@ public struct RingQueue<Element> {
     @inlinable
     public var first: Element? { isEmpty ? nil : storage[head] }
 
+    /// Lends the oldest element to `body`, without a copy; `nil` when nothing waits.
+    @inlinable
+    public func peek<Value>(_ body: (borrowing Element) -> Value) -> Value? {
+        guard !isEmpty else { return nil }
+        return switch storage[head] {
+        case .some(let element): body(element)
+        case .none: nil
+        }
+    }
+
     /// The element `offset` places behind the oldest; traps outside `0..<count`.
     @inlinable
     public subscript(offset: Int) -> Element {
