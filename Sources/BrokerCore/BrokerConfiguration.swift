@@ -25,7 +25,7 @@ public struct BrokerLimits: Sendable, Equatable {
     ///
     /// So many for the full speed of one client that is a thousand messages behind its own link;
     /// as many come again with DUP when its connection breaks.
-    public var inFlight = 1_000
+    public var inFlight = 4_000
     /// QoS 1 and 2 messages from one 5.0 client that await ours (Receive Maximum); more close the
     /// connection (0x93 Receive Maximum exceeded).
     public var receiveMaximum = 1_000

@@ -33,7 +33,9 @@ extension BrokerShard {
 
     /// Whether a retained message cannot be kept, and its publisher can be told instead of having it
     /// routed. Before 5.0, and at QoS 0, nobody can be told.
-    mutating func mustRefuseRetained(_ view: MessageView, _ source: Span<UInt8>, _ c: UInt32) -> Bool {
+    mutating func mustRefuseRetained(
+        _ view: MessageView, _ source: Span<UInt8>, _ c: UInt32
+    ) -> Bool {
         guard view.isRetained, !view.payload.isEmpty, connections.read(c, { $0.isVersion5 })
         else { return false }
         return !hasRetainedRoom(source.extracting(view.topic.range), view)

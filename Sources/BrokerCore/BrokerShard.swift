@@ -341,7 +341,7 @@ extension BrokerShard {
 
     /// For an answer that says again what an earlier one said, maybe on another connection: of a session
     /// that is kept it waits for all that is recorded, of others for nothing.
-    func earlierMark(_ s: UInt32) -> UInt64 {
+    mutating func earlierMark(_ s: UInt32) -> UInt64 {
         isKept(s) ? journal.mark &- 1 : journal.mark
     }
 

@@ -130,7 +130,7 @@ class Fleet(Broker):
                 raise NotOffered([done.stderr.strip()])
         topics = ", ".join(f'"{rule}"' for rule in RULES)
         return ["[authentication]", f'password_file = "{users}"',
-                "[[role]]", 'name = "load"', f'users = ["{USER}"]',
+                "[role.load]", f'users = ["{USER}"]',
                 f"publish = [{topics}]", f"subscribe = [{topics}]"]
 
 
