@@ -19,6 +19,7 @@ final class BrokerProgram: DaemonProgram {
         ],
         subcommands: [
             StoreCommand.specification, PasswdCommand.specification, ExplainCommand.specification,
+            ImportCommand.specification,
         ] + ControlCommands.specifications)
 
     static func apply(
@@ -55,6 +56,7 @@ final class BrokerProgram: DaemonProgram {
         switch subcommand {
         case "store": return try StoreCommand.run(flags)
         case "explain": return try ExplainCommand.run(flags)
+        case "import": return try ImportCommand.run(flags)
         default: return try PasswdCommand.run(flags)
         }
     }

@@ -20,8 +20,11 @@ struct ListenerSettings: Equatable {
 
     init(address: SocketAddress) { self.address = address }
 
-    /// What roles call it.
-    var label: String { name.isEmpty ? "\(address)" : name }
+    /// What roles call it: its name, or its address as it is configured.
+    var label: String {
+        guard name.isEmpty else { return name }
+        return isUnix ? "unix:\(address)" : "\(address)"
+    }
 
     var isUnix: Bool {
         if case .unix = address { return true }

@@ -210,6 +210,25 @@ struct AccessTests {
         #expect(reader.received().map(\.topic).sorted() == ["", "w/1", "x/1"])
     }
 
+    @Test
+    func `after a restart with other rules a retained message asks for its publisher's right`()
+        throws
+    {
+        var configuration = BrokerConfiguration()
+        configuration.durability = DurabilityRules(.process)
+        configuration.journal.flushInterval = .zero
+        configuration.journal.idleInterval = .zero
+        let broker = TestBroker(configuration)
+        try client(broker, "w", "w").publish("w/1", "kept", .atLeastOnce, retain: true)
+        try client(broker, "x", "x").publish("x/1", "kept", .atLeastOnce, retain: true)
+        change(
+            broker, [try all(), try AccessPolicyTests.role("x", users: ["x"], publish: ["x/#"])])
+        let later = broker.restarted()
+        let reader = try client(later, "r", "root")
+        reader.subscribe([("#", SubscriptionOptions(qos: .atMostOnce))])
+        #expect(reader.received().map(\.topic) == ["", "x/1"])
+    }
+
     // MARK: New rules
 
     @Test func `a subscription that is not allowed any more ends at once`() throws {

@@ -102,7 +102,7 @@ final class TestBroker {
         later.now = now + pause
         later.kept = Array((kept + turns).prefix(count.map { kept.count + $0 } ?? .max))
         var state = RecoveredState(
-            seed: 7, access: shard.configuration.access, at: TestBroker.anchor(later.now))
+            seed: 7, at: TestBroker.anchor(later.now))
         for turn in later.kept {
             state.read(
                 turn.records.span, turn: turn.number, shard: 0, anchor: TestBroker.anchor(now))

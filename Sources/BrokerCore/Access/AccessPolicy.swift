@@ -16,6 +16,9 @@ public final class AccessPolicy: Sendable {
 
     public static let open = AccessPolicy(roles: [], isOpen: true)
 
+    /// No broker's: whoever has their rights by it is asked again.
+    static let unresolved = AccessPolicy(roles: [], isOpen: false)
+
     public convenience init(roles: [AccessRole]) {
         self.init(roles: roles, isOpen: false)
     }

@@ -20,6 +20,13 @@ public final class Rights: Sendable {
         self.filters = filters
     }
 
+    /// Those of somebody of whom a store tells: what they may do now is asked when it matters.
+    init(unresolved principal: Principal) {
+        self.principal = principal
+        policy = .unresolved
+        filters = []
+    }
+
     /// Whether a message may be published to `topic`, a valid name.
     public func mayPublish(_ topic: Span<UInt8>) -> Bool {
         if policy.isOpen { return true }

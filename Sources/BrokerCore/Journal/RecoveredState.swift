@@ -58,13 +58,10 @@ public struct RecoveredState: ~Copyable {
     public private(set) var damagedTurns = 0
 
     let now: TimeAnchor
-    private let access: AccessPolicy
     private var rights: [Principal: Rights] = [:]
     private var releases: UInt64 = 0
 
-    /// - Parameter access: the rules of today, for the publishers of retained messages.
-    public init(seed: UInt64, access: AccessPolicy = .open, at now: TimeAnchor) {
-        self.access = access
+    public init(seed: UInt64, at now: TimeAnchor) {
         retained = RetainedTree(seed: seed)
         self.now = now
     }
@@ -164,7 +161,7 @@ extension RecoveredState {
         defer { swap(&known, &rights) }
         let message = try Message(reading: bytes, &reading.reader, reading.clock) { principal in
             if let rights = known[principal] { return rights }
-            let made = access.rights(for: principal)
+            let made = Rights(unresolved: principal)
             known[principal] = made
             return made
         }

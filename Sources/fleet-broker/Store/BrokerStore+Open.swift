@@ -15,8 +15,7 @@ extension BrokerStore {
         context.notifier.extendTimeout(by: .seconds(300))
         var opened: OpenedTurns
         do {
-            opened = try OpenedTurns.open(
-                folder: context.state.path, access: settings.broker.access, log: log)
+            opened = try OpenedTurns.open(folder: context.state.path, log: log)
         } catch let error as StoreError {
             throw DaemonError(.unavailable, error.message, hint: error.hint)
         }

@@ -17,16 +17,13 @@ struct OpenedTurns: ~Copyable {
 
     /// Opens the store in `folder`, or makes one. A damaged one is put aside, and what can be read of it is
     /// the state.
-    static func open(
-        folder: String, access: AccessPolicy, log: Log
-    ) throws -> OpenedTurns {
+    static func open(folder: String, log: Log) throws -> OpenedTurns {
         let path = folder + "/" + TurnTable.fileName
         let boot = bootNumber()
         let anchor = TimeAnchor(
             monotonic: SystemClock.monotonic(),
             unixMilliseconds: SystemClock.unixMilliseconds(), boot: boot)
-        var state = RecoveredState(
-            seed: SystemRandom.number(), access: access, at: anchor)
+        var state = RecoveredState(seed: SystemRandom.number(), at: anchor)
         do throws(StoreError) {
             let database = try TurnTable.open(path)
             let isClean = database.wasStoppedCleanly
@@ -47,17 +44,15 @@ struct OpenedTurns: ~Copyable {
         } catch {
             // A flipped bit in the schema is a column that is missing, to SQLite.
             guard error.kind == .corrupt || error.kind == .other else { throw error }
-            return try salvage(path, boot, access, anchor, error, log)
+            return try salvage(path, boot, anchor, error, log)
         }
     }
 
     private static func salvage(
-        _ path: String, _ boot: UInt64, _ access: AccessPolicy, _ anchor: TimeAnchor,
-        _ why: StoreError, _ log: Log
+        _ path: String, _ boot: UInt64, _ anchor: TimeAnchor, _ why: StoreError, _ log: Log
     ) throws -> OpenedTurns {
         let target = try StoreFile.quarantine(path)
-        var state = RecoveredState(
-            seed: SystemRandom.number(), access: access, at: anchor)
+        var state = RecoveredState(seed: SystemRandom.number(), at: anchor)
         // The copy that is kept for people is not changed by reading it.
         let copy = path + ".salvage"
         if let database = try? StoreFile.openCopy(
