@@ -6,6 +6,15 @@ public enum StoreFile {
     /// What SQLite keeps beside a database.
     private static let companions = ["-wal", "-shm", "-journal"]
 
+    /// The damaged stores that were put aside from `path`, by their paths.
+    public static func quarantined(_ path: String) -> [String] {
+        let folder = Files.folder(of: path)
+        let names = (try? Files.names(in: folder)) ?? []
+        return names.map { "\(folder)/\($0)" }.filter { name in
+            name.hasPrefix("\(path).corrupt-") && !companions.contains { name.hasSuffix($0) }
+        }
+    }
+
     /// Opens a copy of a damaged store, log and all, to read what can be read; `remove` it afterwards.
     ///
     /// The original is for people to look at; opening would change it.

@@ -17,15 +17,7 @@ struct StoreFiles {
 
     init(folder: String) {
         self.folder = folder
-        quarantined = Self.count(folder)
-    }
-
-    private static func count(_ folder: String) -> Int {
-        let names = (try? Files.names(in: folder)) ?? []
-        return names.filter { name in
-            name.hasPrefix("bridge.db.corrupt-") && !name.hasSuffix("-wal")
-                && !name.hasSuffix("-shm") && !name.hasSuffix("-journal")
-        }.count
+        quarantined = StoreFile.quarantined(folder + "/bridge.db").count
     }
 
     func markDamaged() {

@@ -25,7 +25,7 @@ final class BrokerStore {
     let path: String
     let handle: StoreHandle
     private(set) var state = State.ready
-    /// Damaged stores that were put aside in this run.
+    /// Damaged stores that were put aside, so far as they still lie there.
     private(set) var quarantined = 0
     /// Told on the main loop.
     var onStateChange: (State) -> Void = { _ in }
@@ -42,7 +42,7 @@ final class BrokerStore {
 
     init(_ opened: borrowing OpenedTurns, _ settings: Settings, loop: EventLoop, log: Log) throws {
         path = opened.path
-        quarantined = opened.quarantined == nil ? 0 : 1
+        quarantined = StoreFile.quarantined(opened.path).count
         self.loop = loop
         self.log = log
         handle = StoreHandle(boot: opened.boot, path: opened.path)
@@ -120,7 +120,7 @@ final class BrokerStore {
         retire()
         do throws(StoreError) {
             let target = try StoreFile.quarantine(path)
-            quarantined += 1
+            quarantined = StoreFile.quarantined(path).count
             log.error(
                 "the store is damaged and was put aside; all is written anew from memory",
                 ["why": error.message, "file": target])

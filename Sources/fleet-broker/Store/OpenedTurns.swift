@@ -10,10 +10,6 @@ struct OpenedTurns: ~Copyable {
     let database: Database
     let boot: UInt64
     var state: RecoveredState
-    /// Where a damaged store was put.
-    let quarantined: String?
-    /// Its last owner did not close it.
-    let wasStoppedCleanly: Bool
 
     /// Opens the store in `folder`, or makes one. A damaged one is put aside, and what can be read of it is
     /// the state.
@@ -26,7 +22,6 @@ struct OpenedTurns: ~Copyable {
         var state = RecoveredState(seed: SystemRandom.number(), at: anchor)
         do throws(StoreError) {
             let database = try TurnTable.open(path)
-            let isClean = database.wasStoppedCleanly
             do throws(StoreError) {
                 var last = Int64.min
                 try TurnTable.read(database, after: &last, into: &state)
@@ -39,8 +34,7 @@ struct OpenedTurns: ~Copyable {
                 throw StoreError(.corrupt, "a turn's checksum is wrong", path: path)
             }
             return OpenedTurns(
-                path: path, database: database, boot: boot, state: state, quarantined: nil,
-                wasStoppedCleanly: isClean)
+                path: path, database: database, boot: boot, state: state)
         } catch {
             // A flipped bit in the schema is a column that is missing, to SQLite.
             guard error.kind == .corrupt || error.kind == .other else { throw error }
@@ -72,8 +66,7 @@ struct OpenedTurns: ~Copyable {
             ])
         state.isSalvaged = true
         return OpenedTurns(
-            path: path, database: try TurnTable.open(path), boot: boot, state: state,
-            quarantined: target, wasStoppedCleanly: true)
+            path: path, database: try TurnTable.open(path), boot: boot, state: state)
     }
 
     /// Names this boot of the machine, random(4).
