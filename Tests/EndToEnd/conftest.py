@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: real binaries on free loopback ports in temporary folders."""
 
+import os
 import pathlib
 import sys
 
@@ -11,7 +12,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from fleetlab.brokers import FleetBroker, Mosquitto  # noqa: E402
 from fleetlab.certificates import CertificateAuthority  # noqa: E402
 from fleetlab.namespace import NetworkNamespace  # noqa: E402
-from fleetlab.processes import Process  # noqa: E402
+from fleetlab.processes import Process, run  # noqa: E402
+
+import faults  # noqa: E402
 
 
 def pytest_configure(config):
@@ -67,6 +70,33 @@ def start(started):
         started.append(process)
         return process
     return start_program
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 24 MiB; only root may make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", folder]).returncode:
+        pytest.skip("no file system can be mounted here; run as root")
+    yield folder
+    # Programs that still use it end after this; it goes with the last of them.
+    run(["umount", "--lazy", folder])
+
+
+@pytest.fixture(scope="session")
+def faults_library(tmp_path_factory):
+    """The library of faults.py, compiled once."""
+    return faults.build(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def faulty_broker(fleet_broker, faults_library, tmp_path):
+    """faulty_broker(configuration) -> (broker, faults): a broker whose disk and power a test holds."""
+    def start(configuration):
+        held = faults.Faults(faults_library, tmp_path)
+        return fleet_broker(configuration, environment=held.environment), held
+    return start
 
 
 @pytest.fixture

@@ -1,15 +1,11 @@
 """The bridge while something goes wrong: its end under load, a full disk, an upstream that changes."""
 
 import json
-import os
 import threading
 import time
 
-import pytest
-
 from bridge_support import LINK, SERVICE, TOPIC, in_order
 from fleetlab.link import Link
-from fleetlab.processes import run
 from test_bridge import KEEPS_ALL, bridge, client, fake, publish_numbers, watch  # noqa: F401
 
 
@@ -55,17 +51,6 @@ def cut_link(started, cloud):
     started.append(link)
     link.cut()
     return link, f'connect_to = "127.0.0.1:{link.port}"'
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 24 MiB; only root may make one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", folder]).returncode:
-        pytest.skip("no file system can be mounted here; run as root")
-    yield folder
-    run(["umount", folder])
 
 
 def test_a_full_disk_takes_nothing_more_until_the_upstream_has_made_room(

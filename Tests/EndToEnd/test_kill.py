@@ -17,20 +17,6 @@ DURABLE = 'durability = "process"\n'
 SEED = int(os.environ.get("FLEET_SEED", random.SystemRandom().randrange(1 << 30)))
 
 
-@pytest.fixture(scope="session")
-def faults_library(tmp_path_factory):
-    return f.build(tmp_path_factory.mktemp("faults"))
-
-
-@pytest.fixture
-def faulty_broker(fleet_broker, faults_library, tmp_path):
-    """faulty_broker(configuration) -> (broker, faults): a broker whose disk and power a test holds."""
-    def start(configuration=DURABLE):
-        faults = f.Faults(faults_library, tmp_path)
-        return fleet_broker(configuration, environment=faults.environment), faults
-    return start
-
-
 def assert_flawless(result):
     print(result)
     assert not result.faults(), result
@@ -91,13 +77,18 @@ def sweep(broker, faults, kinds, moment, kills, power=False):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_kill_9_at_every_write_and_sync_of_the_store(faulty_broker, moment):
-    broker, faults = faulty_broker()
+    broker, faults = faulty_broker(DURABLE)
     assert_flawless(sweep(broker, faults, f.WRITE | f.SYNC, MOMENTS[moment], scaled(12, 400)))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("kind", ["send", "receive"])
 def test_kill_9_before_and_after_every_packet(faulty_broker, kind, moment):
-    broker, faults = faulty_broker()
+    broker, faults = faulty_broker(DURABLE)
     kinds = f.SEND if kind == "send" else f.RECEIVE
     assert_flawless(sweep(broker, faults, kinds, MOMENTS[moment], scaled(10, 400)))
+
+
+def test_a_power_cut_with_torn_and_reordered_writes(faulty_broker):
+    broker, faults = faulty_broker('durability = "power"\n')
+    assert_flawless(sweep(broker, faults, f.WRITE | f.SYNC, f.TORN, scaled(12, 400), power=True))
