@@ -8,7 +8,7 @@ import Testing
 @Suite struct CrashTests {
     private static let topics = ["a", "a/b", "b", "c/d"]
 
-    @Test(arguments: 1...scaled(300, 20_000))
+    @Test(arguments: 1...scaled(300, 10_000))
     func `a broker that dies again and again loses nothing and repeats no QoS 2`(seed: UInt64) {
         var random = SplitMix(state: seed)
         let world = MortalBroker(Self.clients(), random: &random)

@@ -212,7 +212,8 @@ class Conversation:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(scaled(5, 200)))
 def test_both_say_the_same(fleet_broker, mosquitto, seed):
-    brokers = [fleet_broker(), mosquitto()]
+    durability = "process" if seed % 4 == 0 else "memory"
+    brokers = [fleet_broker(f'durability = "{durability}"\n'), mosquitto()]
     conversation = Conversation(seed, [broker.port for broker in brokers])
     for _ in range(scaled(150, 400)):
         conversation.step()
