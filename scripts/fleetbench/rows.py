@@ -73,13 +73,15 @@ def crowd(count):
 
 
 def start_to_listening(bench, broker, setup):
-    """Milliseconds from exec until a connection is accepted; the best of some."""
+    """Milliseconds from exec until a connection is accepted, the best of some; not the first start,
+    which makes the state folder's files."""
     times = []
-    for _ in range(5):
+    for _ in range(6):
         process, seconds = broker.start_at_once(setup)
         times.append(seconds * 1000)
         process.stop(60)
-    return min(times)
+        setup = dataclasses.replace(setup, keeps_state=True)
+    return min(times[1:])
 
 
 def start_with_retained(count):
