@@ -31,6 +31,8 @@ public enum BrokerAction: Sendable {
     case close(ConnectionID)
     /// Check the password and call `authenticated(_:result:)`.
     case authenticate(ConnectionID, user: [UInt8], password: [UInt8])
+    /// Hand it over to another shard: `release(_:)` here, `adopt(_:at:)` and `takeMoved(_:at:)` there.
+    case move(ConnectionID, shard: Int)
     /// Do not read from it until `resumeReading`.
     case pauseReading(ConnectionID)
     case resumeReading(ConnectionID)

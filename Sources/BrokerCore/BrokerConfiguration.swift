@@ -2,9 +2,9 @@ import MQTT
 
 /// What a shard takes before it refuses, drops or closes; each limit says which.
 public struct BrokerLimits: Sendable, Equatable {
-    /// Connections of the shard, CONNECT seen or not; the next one is closed at once.
+    /// Connections of all shards, CONNECT seen or not; the next one is closed at once.
     public var connections = 10_000
-    /// Sessions, connected or not; CONNECT for another is refused (0x97 Quota exceeded).
+    /// Sessions of all shards, connected or not; CONNECT for another is refused (0x97 Quota exceeded).
     public var sessions = 20_000
     /// From the connection's start to a whole CONNECT; then it is closed.
     public var timeToConnect = Duration.seconds(10)
@@ -50,6 +50,9 @@ public struct BrokerLimits: Sendable, Equatable {
     /// How long a 3.x publisher of messages that must be kept waits, unread, while the store has no room;
     /// then it is closed.
     public var storePatience = Duration.seconds(20)
+    /// Bytes that wait for one shard from the others; above it, clients that publish for it are not
+    /// listened to until it has read half of them.
+    public var exchangeBytes = 16 * 1024 * 1024
     /// User properties in one packet; more close the connection.
     public var userProperties = 256
 

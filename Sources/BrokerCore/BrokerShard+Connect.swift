@@ -9,6 +9,7 @@ extension BrokerShard {
         guard connections[c].phase != .connected else {
             return fail(c, .protocolError, "MQTT-3.1.0-2", "a second CONNECT", now)
         }
+        if moves(connect, source, c) { return }
         if connections[c].phase == .awaitingConnect {
             counters.connectsReceived += 1
             connections[c].claim = ClientClaim(connect, source)
@@ -46,7 +47,7 @@ extension BrokerShard {
             return refuse(
                 c, .notAuthorized, "5.4.2", "the client identifier belongs to another user", now)
         }
-        if known == nil, sessions.count >= configuration.limits.sessions {
+        if known == nil, totalSessions >= configuration.limits.sessions {
             return refuse(c, .quotaExceeded, "limits.sessions", "there are too many sessions", now)
         }
         let expiry = sessionExpiry(connect, source)

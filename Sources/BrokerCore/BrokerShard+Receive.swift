@@ -47,7 +47,7 @@ extension BrokerShard {
             case .connected: offset = decoded.end
             case .closing: return bytes.count
             // CONNECT stays where it is, to be taken again.
-            case .authenticating, .awaitingConnect, .authenticated: return offset
+            case .authenticating, .awaitingConnect, .moving, .authenticated: return offset
             }
         }
         if offset > 0 { connections[c].lastReceived = now }

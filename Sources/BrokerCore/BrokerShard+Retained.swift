@@ -16,11 +16,15 @@ extension BrokerShard {
         if delivery.isServers && Self.isServersTopic(topic) {
             return retainServers(source, &delivery)
         }
+        // The server itself speaks to every shard.
+        let isShared = position.count > 1 && !delivery.isServers
+        if isShared && !acceptsStamp(topic, delivery) { return }
         guard !delivery.view.payload.isEmpty else {
             if retained.remove(topic) != nil { recordRetainedRemoved(topic) }
             return
         }
-        guard hasRetainedRoom(topic, delivery.view) else {
+        // Of several shards the one that took it from its client has looked for room, for all of them.
+        guard isShared || hasRetainedRoom(topic, delivery.view) else {
             counters.droppedRetainedFull += 1
             return log(.retainedFull)
         }
@@ -41,7 +45,7 @@ extension BrokerShard {
         return !hasRetainedRoom(source.extracting(view.topic.range), view)
     }
 
-    private mutating func hasRetainedRoom(_ topic: Span<UInt8>, _ view: MessageView) -> Bool {
+    mutating func hasRetainedRoom(_ topic: Span<UInt8>, _ view: MessageView) -> Bool {
         let limits = configuration.limits
         let old = retained.value(for: topic)
         var size =
@@ -178,5 +182,16 @@ extension BrokerShard {
         let topic = message.topic
         retained.remove(topic.span)
         recordRetainedRemoved(topic.span)
+        retainedStamps?.forget(topic.span)
+    }
+
+    /// Whether a change of a retained topic is to be kept, and no later one is known already.
+    private mutating func acceptsStamp(
+        _ topic: Span<UInt8>, _ delivery: borrowing Delivery
+    ) -> Bool {
+        guard delivery.stamp != 0 else { return false }
+        return retainedStamps?.accept(
+            topic, delivery.stamp, isRemoval: delivery.view.payload.isEmpty, at: delivery.now)
+            ?? true
     }
 }

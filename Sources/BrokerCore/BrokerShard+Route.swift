@@ -31,6 +31,8 @@ struct Delivery {
     var isServers = false
     /// The counted object, once something needs it.
     var message: Message?
+    /// Its place among all retained messages, where there are several shards; 0 for one that is not kept.
+    var stamp: UInt64 = 0
     /// Who publishes it, where it is to be retained.
     var publisher: Rights?
     /// What remains of the expiry interval now.
@@ -60,26 +62,35 @@ extension BrokerShard {
     mutating func route(
         _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
     ) -> Int {
-        if position.count > 1 {
-            outbox.append(.published(delivery.shared(in: source)))
-        }
-        return routeHere(source, &delivery, from: publisher)
+        // What another shard may want is taken, as far as is known here.
+        var sent = 0
+        if position.count > 1 { sent = forward(source, &delivery, from: publisher) ? 1 : 0 }
+        return sent + routeHere(source, &delivery, from: publisher)
     }
 
     /// Routes a message that exists as an object already: a will, or what was held for a commit.
     mutating func route(_ message: Message, from publisher: UInt32, _ now: MonotonicTime) {
-        if position.count > 1 { outbox.append(.published(message)) }
-        routeHere(message, from: publisher, now)
+        var stamp: UInt64 = 0
+        if position.count > 1 && !message.isExpired(at: now) {
+            var delivery = Delivery(
+                view: message.view, message: message, remainingExpiry: 0, now: now)
+            let body = message.body
+            _ = forward(body.span, &delivery, from: publisher)
+            stamp = delivery.stamp
+        }
+        routeHere(message, from: publisher, stamp: stamp, now)
     }
 
-    mutating func routeHere(_ message: Message, from publisher: UInt32, _ now: MonotonicTime) {
+    mutating func routeHere(
+        _ message: Message, from publisher: UInt32, stamp: UInt64, _ now: MonotonicTime
+    ) {
         guard !message.isExpired(at: now) else {
             counters.droppedExpired += 1
             return
         }
         var delivery = Delivery(
             view: message.view, message: message,
-            remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
+            stamp: stamp, remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
         let body = message.body
         routeHere(body.span, &delivery, from: publisher)
     }

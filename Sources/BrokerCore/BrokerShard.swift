@@ -10,6 +10,8 @@ public struct BrokerShard: ~Copyable {
     public internal(set) var configuration: BrokerConfiguration
     /// Which shard this is, and of how many.
     public let position: ShardPosition
+    /// What it and the other shards see of each other.
+    let board: ShardBoard
     public internal(set) var counters = BrokerCounters()
 
     var connections = Slab<Connection>()
@@ -38,7 +40,6 @@ public struct BrokerShard: ~Copyable {
     var matches = MatchBuffer()
     /// The client whose packets are taken has acknowledged something, and more waits for it.
     var mustPump = false
-    var outbox: [ShardValue] = []
     /// Clients that are connected, by version.
     var connected = ConnectedClients()
     /// What the server keeps retained below `$SYS`: not a user's, and never in a store.
@@ -47,6 +48,17 @@ public struct BrokerShard: ~Copyable {
     var sharedRules: [SharedRules] = []
     /// By the connection's index, as far as clients have a limit.
     var publishRates: [PublishRate] = []
+    /// By shard: what this turn has for it.
+    var outboxes: [ShardMail] = []
+    let others: ShardSet
+    /// Shards that are behind with what they were sent.
+    var crowded = ShardSet.none
+    /// Clients that are not read until none is.
+    var awaitingShards = RingQueue<ConnectionID>()
+    var retainedStamps: RetainedStamps?
+    /// What the board counts of this shard.
+    var toldConnections = 0
+    var toldSessions = 0
     /// The sum of all `Connection.countedBytes`.
     var connectingBytes = 0
     /// When expired retained messages are looked for next.
@@ -73,14 +85,25 @@ public struct BrokerShard: ~Copyable {
     /// - Parameter seed: secret and random, so that nobody can choose topics that collide.
     public init(
         configuration: BrokerConfiguration, seed: UInt64,
-        position: ShardPosition = .only
+        position: ShardPosition = .only, board: ShardBoard? = nil
     ) {
         self.configuration = configuration
         self.position = position
+        self.board = board ?? ShardBoard(shards: position.count)
+        others = ShardSet(allBut: position)
         journal = Journal(
             isRecording: configuration.durability.needsStore, limits: configuration.journal)
         durabilities = DurabilityMap(configuration.durability, seed: seed)
-        subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
+        if let interest = self.board.interest {
+            outboxes = Array(repeating: ShardMail(), count: position.count)
+            retainedStamps = RetainedStamps(
+                seed: seed, removalLimit: max(1_000, configuration.limits.retainedMessages))
+            subscriptions = SubscriptionTree(
+                seed: seed, limits: configuration.limits.topics,
+                interest: OwnInterest(of: position.index, in: interest))
+        } else {
+            subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
+        }
         retained = RetainedTree(seed: seed)
         serversRetained = RetainedTree(seed: seed)
         wireLimits = Self.wireLimits(configuration.limits)
@@ -101,7 +124,7 @@ extension BrokerShard {
     public mutating func opened(
         rules: AccessRules, nonce: UInt64, at now: MonotonicTime
     ) -> ConnectionID? {
-        guard connections.count < configuration.limits.connections else {
+        guard totalConnections < configuration.limits.connections else {
             counters.connectionsRefused += 1
             return nil
         }
@@ -205,6 +228,7 @@ extension BrokerShard {
         end(id.index, cause, now)
         counters.connectionsClosed += 1
         _ = connections.remove(id.index)
+        tellCounts()
     }
 
     /// Tells all 5.0 clients that the server goes, and closes every connection.
@@ -280,6 +304,7 @@ extension BrokerShard {
     ///
     /// What promises something stays in the outputs until `committed(_:)` names this turn.
     public mutating func endTurn(at now: MonotonicTime) -> Turn? {
+        tellCounts()
         if !overdue.isEmpty { disconnectOverdue(now) }
         if rewrite != nil { rewriteSome(now) }
         return journal.endTurn(at: now)

@@ -4,6 +4,8 @@ import MQTT
 struct Connection: ~Copyable {
     enum Phase: UInt8 {
         case awaitingConnect
+        /// CONNECT lies in `input`, and goes to the shard of its client identifier.
+        case moving
         /// CONNECT lies in `input` while its password is checked.
         case authenticating
         /// The password was right; CONNECT is taken from `input` again.
@@ -57,6 +59,8 @@ struct Connection: ~Copyable {
     var awaitsCommit = false
     /// Until when it waits for room.
     var waitsUntil = MonotonicTime.distantFuture
+    /// It publishes for a shard that is behind: nothing is read until that has caught up.
+    var awaitsShard = false
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
     var sendQuota: Int32 = 0
     /// The client's Maximum Packet Size.
@@ -110,13 +114,15 @@ struct Connection: ~Copyable {
         return true
     }
 
-    /// Whether what comes is kept for later: a password is checked, retained messages are looked up, or the
-    /// client has to wait.
+    /// Whether what comes is kept for later: the connection moves, a password is checked, retained messages
+    /// are looked up, or the client has to wait.
     var holdsInput: Bool {
-        phase == .authenticating
+        phase == .authenticating || phase == .moving
             || phase == .connected && (awaitsLookups || awaitsRoom || awaitsRate)
     }
 
     /// Whether nothing of a connected client's is waited for that it must not be read for.
-    var mayBeRead: Bool { phase == .connected && !holdsInput && !awaitsCommit }
+    var mayBeRead: Bool {
+        phase == .connected && !holdsInput && !awaitsCommit && !awaitsShard
+    }
 }

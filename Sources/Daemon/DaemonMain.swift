@@ -121,10 +121,10 @@ public enum DaemonMain {
         }
     }
 
-    /// From the loop itself, so that a loop that hangs is noticed.
+    /// From the loop itself, so that a loop that hangs is noticed, and whatever else the program waits for.
     private static func feedWatchdog(_ context: DaemonContext) {
         guard let interval = context.notifier.watchdogInterval else { return }
-        context.notifier.watchdog()
+        context.whenAlive { context.notifier.watchdog() }
         context.loop.schedule(after: interval / 2) { feedWatchdog(context) }
     }
 

@@ -51,6 +51,9 @@ public final class DaemonContext {
     private(set) var exitCode = ExitCode.success
     /// The line that `systemctl status` shows.
     private(set) var status = "serving"
+    /// Calls back once everything that the program runs beside this loop has shown that it lives: systemd
+    /// hears of the program only then.
+    public var whenAlive: (@escaping () -> Void) -> Void = { $0() }
     /// Set by `DaemonMain`: begins the orderly end.
     var onStop: () -> Void = {}
     /// Set by `DaemonMain`: rereads the configuration; returns what is wrong with it.

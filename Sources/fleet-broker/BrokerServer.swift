@@ -4,12 +4,12 @@ import IO
 import MQTT
 import TLS
 
-/// The broker's process: listeners, password checks and the shard's server.
+/// The broker's process: listeners, password checks and the servers of its shards.
 final class BrokerServer {
     let log: Log
     private let loop: EventLoop
     private var settings: BrokerSettings
-    private let shard: ShardServer
+    let shards: ShardGroup
     private let passwords: PasswordChecker
     let store: BrokerStore?
     /// Told on the main loop.
@@ -33,23 +33,55 @@ final class BrokerServer {
         var configuration = settings.broker
         configuration.limits.connections = Self.allowDescriptors(
             for: configuration.limits.connections, log)
-        var core = BrokerShard(configuration: configuration, seed: SystemRandom.number())
-        store = try BrokerStore.open(settings, &core, context)
-        shard = ShardServer(
-            core, store: store?.handle, loop: loop, log: log,
-            handshakesPerTurn: settings.handshakesPerTurn
-        ) { user, password, peer, completion in
+        let check: ShardServer.Authenticate = { user, password, peer, completion in
             passwords.check(user: user, password: password, from: peer, completion)
+        }
+        var store: BrokerStore?
+        shards = try ShardGroup(
+            settings.threads, on: loop, mailLimit: configuration.limits.exchangeBytes
+        ) { position, board, own in
+            var core = BrokerShard(
+                configuration: configuration, seed: SystemRandom.number(), position: position,
+                board: board)
+            if position.count == 1 { store = try BrokerStore.open(settings, &core, context) }
+            return ShardServer(
+                core, store: store?.handle, loop: own, log: log,
+                handshakesPerTurn: settings.handshakesPerTurn,
+                authenticate: own === loop ? check : Self.asking(loop, check, from: own))
+        }
+        self.store = store
+        context.whenAlive = { [shards] alive in
+            shards.onEvery({ _ in true }, then: { _ in alive() })
+        }
+    }
+
+    /// `check` for a shard with another loop: it runs on `loop`, and its result comes back to `own`.
+    private static func asking(
+        _ loop: EventLoop, _ check: @escaping ShardServer.Authenticate, from own: EventLoop
+    ) -> ShardServer.Authenticate {
+        let check = LoopBound(check, on: loop)
+        return { user, password, peer, completion in
+            let completion = LoopBound(completion, on: own)
+            check.run { check in
+                check(user, password, peer) { result in completion.run { $0(result) } }
+            }
         }
     }
 
     private func followStore() {
-        store?.onStateChange = { [weak self, shard, loop] state in
-            shard.shard.setStoreRoom(state != .full, at: loop.now)
+        store?.onStateChange = { [weak self, shards] state in
+            let hasRoom = state != .full
+            shards.onEvery {
+                $0.shard.setStoreRoom(hasRoom, at: $0.loop.now)
+            } then: { _ in
+            }
             self?.onStoreChange()
         }
-        store?.onReplaced = { [weak self, shard] in
-            shard.storeWasReplaced()
+        store?.onReplaced = { [weak self, shards] in
+            shards.onEvery {
+                $0.storeWasReplaced()
+            } then: { _ in
+            }
             self?.onStoreChange()
         }
     }
@@ -63,6 +95,7 @@ final class BrokerServer {
             : try settings.listeners.map { listener throws(DaemonError) in
                 try ServerListener.open(listener, settings, gate: gate)
             }
+        try shards.start()
         for listener in listeners { try start(listener) }
     }
 
@@ -72,7 +105,7 @@ final class BrokerServer {
             try listener.socket.start(
                 on: loop,
                 trouble: { [log] error in log.error("cannot accept", ["error": error]) },
-                accept: { [shard] socket, peer in shard.accept(socket, peer, terms) })
+                accept: { [shards] socket, peer in shards.first.accept(socket, peer, terms) })
         } catch {
             throw DaemonError(.unavailable, "\(error)")
         }
@@ -94,8 +127,12 @@ final class BrokerServer {
         passwords.replaceUsers(users)
         var broker = settings.broker
         broker.limits.connections = Self.allowDescriptors(for: broker.limits.connections, log)
-        shard.reconfigure(broker, removed: changes.removed, changed: changes.changed)
-        shard.handshakesPerTurn = settings.handshakesPerTurn
+        let handshakes = settings.handshakesPerTurn
+        onEveryShard { [broker] shard in
+            shard.reconfigure(broker, removed: changes.removed, changed: changes.changed)
+            shard.handshakesPerTurn = handshakes
+        } then: { _ in
+        }
         gate.change(settings.gate, loopback: settings.loopbackGate)
         self.settings = settings
         apply(change)
@@ -122,9 +159,11 @@ final class BrokerServer {
         for listener in listeners { listener.socket.stop() }
         // They close, and the paths of Unix sockets go.
         listeners = []
-        shard.stop { [shard, store] in
+        let store = store
+        shards.stop { [shards] in
             guard let store else { return done() }
-            shard.drain { store.stop(done) }
+            // With a store there is one shard.
+            shards.first.drain { store.stop(done) }
         }
     }
 }
@@ -140,6 +179,6 @@ extension BrokerServer {
         _ work: @escaping @Sendable (ShardServer) -> Answer,
         then finish: @escaping ([Answer]) -> Void
     ) {
-        finish([work(shard)])
+        shards.onEvery(work, then: finish)
     }
 }

@@ -13,6 +13,8 @@ struct BrokerSettings {
     var allowsAnonymous: Bool?
     /// Password checks that may wait; CONNECT is refused as busy above it.
     var passwordChecks: Int
+    /// Loops that serve clients, each with a thread and a shard of its own.
+    var threads: Int
     var broker = BrokerConfiguration()
     var store = BrokerStore.Settings()
     var observe = ObserveSettings()
@@ -26,6 +28,7 @@ struct BrokerSettings {
     static let defaultPort: UInt16 = 1883
 
     init(_ reader: ConfigurationReader) {
+        threads = reader.integer("threads", default: 1, in: 1...ShardPosition.maximumCount)
         let authentication = reader.table("authentication")
         passwordFile = authentication.path("password_file")
         if authentication.has("allow_anonymous") {
@@ -75,6 +78,7 @@ struct BrokerSettings {
         limits.topics.maximumWildcardFilters = count(
             "wildcard_subscriptions", limits.topics.maximumWildcardFilters, 0...1_000_000)
         limits.topics.maximumLevels = count("topic_levels", limits.topics.maximumLevels, 1...65_535)
+        limits.exchangeBytes = size("exchange_size", limits.exchangeBytes, 65_536...(1 << 40))
         limits.userProperties = count("user_properties", limits.userProperties, 0...10_000)
         return limits
     }

@@ -27,11 +27,14 @@ final class Link {
         static let countsAddress = State(rawValue: 64)
     }
 
-    let id: ConnectionID
+    /// Its name in its shard; another one in the shard that it moves to.
+    var id: ConnectionID
     let terms: ListenerTerms
     /// The client's address; behind a proxy, once the proxy has said it.
     var peer: SocketAddress
     var state: State = []
+    /// What TLS is asked for, to know the user by.
+    var identity: TLSIdentity?
     var transport: Transport
     /// `nil` for MQTT straight on TCP or TLS.
     var layers: LinkLayers?

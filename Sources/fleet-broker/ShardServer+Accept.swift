@@ -26,11 +26,7 @@ extension ShardServer {
         if counted != nil { link.state.insert(.countsAddress) }
         do {
             if link.layers?.awaitsProxy != true { try secure(link) }
-            try loop.add(
-                link.transport.descriptor, interest: .readable, token: id.rawValue, handler: self)
-            while links.count <= id.slot { links.append(nil) }
-            links[id.slot] = link
-            linkCount += 1
+            try keep(link)
         } catch {
             terms.leave(counted, at: loop.now)
             shard.closed(id, .connectionFailed("\(error)"), at: loop.now)
@@ -43,6 +39,11 @@ extension ShardServer {
         guard let context = link.terms.context else { return }
         try link.transport.secure(context)
         link.state.insert(.inHandshake)
+        link.identity = link.terms.settings.tls?.identity
+        // Handshakes cost most of what a connection costs: each loop takes its share of them.
+        guard let peers else { return }
+        nextLoop = (nextLoop + 1) % peers.servers.count
+        shard.relocate(link.id, to: nextLoop)
     }
 
     /// The proxy has said who its client is; what follows is the client's.

@@ -45,6 +45,15 @@ final class ShardServer: EventHandler {
     private var inbox = ByteBuffer()
     private var timer: (id: TimerID, time: MonotonicTime)?
     private var farewell: (() -> Void)?
+    private(set) var isStopping = false
+    /// `nil` where there is one shard.
+    var peers: ShardPeers?
+    /// Empty mail, to be swapped for what the shard has.
+    var outgoing = ShardMail()
+    /// Where the last connection with TLS went.
+    var nextLoop = 0
+    /// Shards that were behind when this loop last looked.
+    var knownCrowd: UInt64 = 0
 
     init(
         _ shard: consuming BrokerShard, store: StoreHandle?, loop: EventLoop, log: Log,
@@ -72,6 +81,7 @@ final class ShardServer: EventHandler {
 
     /// Says goodbye to all clients and calls `done` when they are gone, or have had their time.
     func stop(_ done: @escaping () -> Void) {
+        isStopping = true
         shard.shutDown(at: loop.now)
         farewell = done
         loop.schedule(after: Self.farewellTime) { [weak self] in self?.sayFarewell() }
@@ -91,12 +101,30 @@ extension ShardServer {
     /// The address of a connection's client, while it is open.
     func peer(of id: ConnectionID) -> SocketAddress? { link(id)?.peer }
 
+    /// Watches a connection that the shard knows.
+    func keep(_ link: Link) throws(IOError) {
+        try loop.add(
+            link.transport.descriptor, interest: link.interest, token: link.id.rawValue,
+            handler: self)
+        while links.count <= link.id.slot { links.append(nil) }
+        links[link.id.slot] = link
+        linkCount += 1
+    }
+
+    /// Does not watch a connection any more.
+    func forget(_ link: Link) {
+        loop.remove(link.transport.descriptor)
+        links[link.id.slot] = nil
+        linkCount -= 1
+    }
+
     func link(_ id: ConnectionID) -> Link? {
         guard id.slot < links.count, let link = links[id.slot], link.id == id else { return nil }
         return link
     }
 
     func ready(token: UInt64, readiness: Readiness) {
+        if let peers { collectMail(peers) }
         guard let link = link(ConnectionID(rawValue: token)) else { return }
         if link.state.contains(.inHandshake) {
             // Each step may cost as much as a thousand messages: the loop tells of the others again.
@@ -142,7 +170,7 @@ extension ShardServer {
     private func noteHandshake(_ link: Link) {
         guard link.state.contains(.inHandshake), link.transport.isEstablished else { return }
         link.state.remove(.inHandshake)
-        guard let kind = link.terms.settings.tls?.identity,
+        guard let kind = link.identity,
             let user = link.transport.peerIdentity(kind)
         else { return }
         shard.identified(link.id, user: Array(user.utf8))
@@ -214,13 +242,11 @@ extension ShardServer {
         guard !link.state.contains(.gone) else { return }
         link.state.insert(.gone)
         if let linger = lingering.removeValue(forKey: link.id.slot) { loop.cancel(linger) }
-        loop.remove(link.transport.descriptor)
         link.terms.leave(link.state.contains(.countsAddress) ? link.peer : nil, at: loop.now)
         shard.closed(link.id, cause, at: loop.now)
         // The shard says goodbye to what it still knew; its events name the address.
         while let action = shard.nextAction() { perform(action) }
-        links[link.id.slot] = nil
-        linkCount -= 1
+        forget(link)
     }
 }
 
@@ -228,15 +254,22 @@ extension ShardServer {
 
 extension ShardServer {
     private func endTick() {
+        if let peers { collectMail(peers) }
         repeat {
             if let turn = shard.endTurn(at: loop.now) { commit(turn) }
             while let action = shard.nextAction() { perform(action) }
+            // Before anything leaves: what a client is told of is on its way to all shards.
+            if let peers { postMail(peers) }
             while let id = shard.nextDirty() {
                 guard let link = link(id) else { continue }
                 flush(link)
                 if !link.state.contains(.gone) { watch(link) }
             }
         } while shard.hasWork
+        if let peers {
+            postMail(peers)
+            noteCrowd(peers)
+        }
         setTimer()
         handshakesLeft = handshakesPerTurn
         if farewell != nil && linkCount == 0 { sayFarewell() }
@@ -249,6 +282,7 @@ extension ShardServer {
     private func perform(_ action: BrokerAction) {
         switch action {
         case .close(let id): link(id).map(close)
+        case .move(let id, let target): move(id, to: target)
         case .authenticate(let id, let user, let password):
             check(id, user: user, password: password)
         case .pauseReading(let id): setPaused(id, true)

@@ -153,36 +153,3 @@ import Testing
         #expect(client.isClosed)
     }
 }
-
-@Suite struct ShardTests {
-    @Test func `three shards share messages and retained messages as values`() throws {
-        let shards = (0..<3).map {
-            TestBroker(position: ShardPosition(index: $0, count: 3))
-        }
-        for shard in shards { shard.peers = shards.filter { $0 !== shard } }
-        let clients = (0..<9).map { shards[$0 % 3].client("c\($0)").subscribed("t", .atLeastOnce) }
-        clients[0].publish("t", "x", .atLeastOnce, retain: true)
-        for client in clients {
-            let publishes = client.received().filter { $0.publish != nil }
-            #expect(publishes.map(\.payload) == ["x"])
-        }
-        for shard in shards {
-            #expect(shard.client("late").subscribed("t").received().map(\.payload) == ["x"])
-        }
-    }
-
-    @Test func `a client identifier names its shard, and assigned ones their own`() throws {
-        let name = Array("some-client".utf8)
-        let index = ShardPosition.shard(ofClientID: name.span, count: 3)
-        #expect((0..<3).contains(index))
-        #expect(ShardPosition.shard(ofClientID: name.span, count: 3) == index)
-        for shard in 0..<3 {
-            let broker = TestBroker(position: ShardPosition(index: shard, count: 3))
-            let client = try #require(broker.open())
-            let packet = try #require(client.connect("").received().first)
-            let text = try #require(packet.string(.assignedClientIdentifier))
-            let assigned = Array(text.utf8)
-            #expect(ShardPosition.shard(ofClientID: assigned.span, count: 3) == shard)
-        }
-    }
-}

@@ -12,7 +12,9 @@ import Testing
         configuration.limits.inFlight = 3
         configuration.durability = DurabilityRules(seed % 2 == 0 ? .memory : .process)
         configuration.journal.flushInterval = .zero
-        let broker = TestBroker(configuration)
+        // Every fourth conversation is with a broker of three shards, which must not show.
+        let broker =
+            seed % 4 == 0 ? TestBroker.shards(3, configuration)[0] : TestBroker(configuration)
         broker.commitsAtOnce = false
         var random = SplitMix(state: seed)
         let actors = (0..<5).map { Actor("c\($0)", broker) }

@@ -84,9 +84,8 @@ extension TestBroker {
     }
 
     @Test func `it goes to this shard alone`() {
-        let first = TestBroker(position: ShardPosition(index: 0, count: 2))
-        let second = TestBroker(position: ShardPosition(index: 1, count: 2))
-        first.peers = [second]
+        let shards = TestBroker.shards(2)
+        let (first, second) = (shards[0], shards[1])
         first.publishAsServer("$SYS/broker/uptime", "1")
         #expect(first.shard.serversRetained.count == 1)
         #expect(second.shard.serversRetained.count == 0)

@@ -13,16 +13,23 @@ final class TestBroker {
     var commitsAtOnce = true
     /// Off in tests that take very many steps.
     var checksInvariants = true
-    /// Shards that share their values with this one.
-    var peers: [TestBroker] = []
+    /// All shards of the broker, this one among them, in their order; empty for a broker of one.
+    var shards: [TestBroker] = []
+    /// Whether mail reaches other shards at once; false: `deliverMail()` does.
+    var deliversAtOnce = true
+    /// Whether connections move at once; false: `moveWaiting()` does.
+    var movesAtOnce = true
+    private var moving: [(id: ConnectionID, shard: Int)] = []
+    /// Mail of this shard that is under way, with the shard that it is for.
+    private var mails: [(shard: Int, mail: ShardMail)] = []
     private var clients: [ConnectionID: TestClient] = [:]
     private var nonce: UInt64 = 1
 
     init(
         _ configuration: BrokerConfiguration = BrokerConfiguration(),
-        position: ShardPosition = .only
+        position: ShardPosition = .only, board: ShardBoard? = nil
     ) {
-        shard = BrokerShard(configuration: configuration, seed: 7, position: position)
+        shard = BrokerShard(configuration: configuration, seed: 7, position: position, board: board)
     }
 
     static let open = AccessRules(allowsAnonymous: true, checksPasswords: false)
@@ -44,16 +51,12 @@ final class TestBroker {
             turns.append(turn)
             if commitsAtOnce { shard.committed(turn.number, at: now) }
         }
-        let values = shard.takeOutbox()
-        for value in values {
-            for peer in peers {
-                peer.shard.receive(value, at: now)
-                peer.settle()
-            }
-        }
+        takeMail()
+        if deliversAtOnce { while deliverMail() {} }
         while let action = shard.nextAction() {
             switch action {
             case .close(let id): closing.append(id)
+            case .move(let id, let target): moving.append((id, target))
             case .authenticate(let id, let user, let password):
                 passwordChecks.append((id, user, password))
             case .pauseReading(let id): clients[id]?.isPaused = true
@@ -69,6 +72,7 @@ final class TestBroker {
             shard.closed(id, at: now)
         }
         closing = []
+        if movesAtOnce { moveWaiting() }
         if checksInvariants { shard.checkInvariants() }
     }
 
@@ -82,6 +86,44 @@ final class TestBroker {
             client.inbox.append(contentsOf: Array(copying: bytes.extracting(0..<count)))
             return count
         }
+    }
+
+    /// Gathers what this turn has for the other shards.
+    private func takeMail() {
+        for index in shards.indices where index != shard.position.index {
+            var mail = ShardMail()
+            if shard.takeMail(for: index, &mail) { mails.append((index, mail)) }
+        }
+    }
+
+    /// The oldest mail of this shard arrives; false where none is under way.
+    @discardableResult
+    func deliverMail() -> Bool {
+        if mails.isEmpty { return false }
+        let (index, mail) = mails.removeFirst()
+        shards[index].shard.receive(mail, at: now)
+        shards[index].settle()
+        return true
+    }
+
+    /// Moves the connections that are to be moved.
+    func moveWaiting() {
+        let all = moving
+        moving = []
+        for (id, target) in all { move(id, to: target) }
+    }
+
+    private func move(_ id: ConnectionID, to target: Int) {
+        guard let moved = shard.release(id), let client = clients.removeValue(forKey: id) else {
+            return
+        }
+        let new = shards[target]
+        client.broker = new
+        client.id = new.shard.adopt(moved, at: new.now)
+        client.isPaused = false
+        new.clients[client.id] = client
+        new.shard.takeMoved(client.id, at: new.now)
+        new.settle()
     }
 
     /// Everything handed over so far is safe.
@@ -146,6 +188,37 @@ final class TestBroker {
             if case .refused(_, _, _, let cause) = event { return cause }
             return nil
         }
+    }
+}
+
+extension TestBroker {
+    /// All shards of one broker.
+    static func shards(
+        _ count: Int, _ configuration: BrokerConfiguration = BrokerConfiguration()
+    ) -> [TestBroker] {
+        let board = ShardBoard(shards: count)
+        let shards = (0..<count).map { index in
+            TestBroker(
+                configuration, position: ShardPosition(index: index, count: count), board: board)
+        }
+        for shard in shards { shard.shards = shards }
+        return shards
+    }
+}
+
+extension [TestBroker] {
+    /// The shard of a client identifier.
+    func home(of clientID: String) -> TestBroker {
+        let name = Array<UInt8>(clientID.utf8)
+        return self[ShardPosition.shard(ofClientID: name.span, count: count)]
+    }
+
+    /// A client of a shard, under the first free name that belongs there but for `besides`.
+    func client(
+        at index: Int, besides: Int = 0, _ version: ProtocolVersion = .v5_0
+    ) -> TestClient {
+        let names = (0...).lazy.map { "client-\($0)" }.filter { home(of: $0) === self[index] }
+        return self[index].client(names.dropFirst(besides).first { _ in true } ?? "", version)
     }
 }
 

@@ -4,8 +4,9 @@ import MQTT
 
 /// One connection of a test, which says what the test tells it to, right or wrong.
 final class TestClient {
-    let broker: TestBroker
-    let id: ConnectionID
+    /// The shard that its connection belongs to, and its name there; both change when it moves.
+    var broker: TestBroker
+    var id: ConnectionID
     let version: ProtocolVersion
     var inbox: [UInt8] = []
     var isClosed = false
@@ -22,7 +23,11 @@ final class TestClient {
         self.version = version
     }
 
+    /// All that it has sent.
+    private(set) var sent: [UInt8] = []
+
     func send(bytes: [UInt8]) {
+        sent += bytes
         broker.shard.received(bytes.span, on: id, at: broker.now)
         broker.settle()
     }

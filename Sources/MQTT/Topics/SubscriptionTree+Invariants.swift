@@ -2,6 +2,7 @@ extension SubscriptionTree {
     /// Traps unless the tree is whole: every link has its way back, every count is right, every
     /// node leads to a subscription, and nothing is lost between the lists of free places.
     public func checkInvariants() {
+        if let interest { precondition(interest.count == count, "interest is miscounted") }
         children.checkInvariants()
         byListAndSubscriber.checkInvariants()
         let free = freeNodes()

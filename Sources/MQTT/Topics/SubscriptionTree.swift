@@ -71,6 +71,7 @@ public struct SubscriptionTree: Sendable {
     /// What later insertions are held to; what the tree holds already stays.
     public var limits: TopicLimits
     let hash: TopicHash
+    private(set) var interest: OwnInterest?
     var levels: LevelTable
     var nodes = [Node(parent: none, level: none)]
     var children = SlotTable()
@@ -84,8 +85,12 @@ public struct SubscriptionTree: Sendable {
     /// An empty tree.
     ///
     /// - Parameter seed: a secret number, so that nobody can choose filters that collide.
-    public init(seed: UInt64, limits: TopicLimits = TopicLimits()) {
+    ///   - interest: where other shards see which filters there are; `nil` without other shards.
+    public init(
+        seed: UInt64, limits: TopicLimits = TopicLimits(), interest: OwnInterest? = nil
+    ) {
         self.limits = limits
+        self.interest = interest
         hash = TopicHash(seed: seed)
         levels = LevelTable(hash: hash)
     }
@@ -126,6 +131,7 @@ public struct SubscriptionTree: Sendable {
         let list = makeList(filter)
         while subscribers.count <= Int(subscriber) { subscribers.append(Subscriber()) }
         link(takeSubscription(subscriber, options, list), filter.hasWildcard)
+        interest?.insert(filter.bytes.span, from: filter.matchStart)
         return .added
     }
 
@@ -134,6 +140,7 @@ public struct SubscriptionTree: Sendable {
         let known = find(filter, subscriber: subscriber)
         guard known != SubscriptionTree.none else { return false }
         unlink(known, filter.hasWildcard)
+        interest?.remove(filter.bytes.span, from: filter.matchStart)
         return true
     }
 
@@ -144,7 +151,13 @@ public struct SubscriptionTree: Sendable {
         var removed = 0
         while subscribers[Int(subscriber)].first != SubscriptionTree.none {
             let subscription = subscribers[Int(subscriber)].first
-            unlink(subscription, hasWildcard(memberships[Int(subscription)].list))
+            let list = memberships[Int(subscription)].list
+            if interest != nil {
+                var filter: [UInt8] = []
+                appendFilter(list, to: &filter)
+                interest?.remove(filter.span)
+            }
+            unlink(subscription, hasWildcard(list))
             removed += 1
         }
         return removed

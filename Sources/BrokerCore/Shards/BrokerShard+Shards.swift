@@ -1,0 +1,139 @@
+import MQTT
+import Synchronization
+
+/// Between this shard and the others; with one shard nothing of it is called.
+extension BrokerShard {
+    /// Puts a message into the mail of the shards that may have subscribers for it, or of all where it is
+    /// retained. Says whether there are any.
+    @inline(never)
+    mutating func forward(
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
+    ) -> Bool {
+        let topic = source.extracting(delivery.view.topic.range)
+        var targets = others
+        if delivery.view.isRetained {
+            stamp(&delivery, source)
+        } else if let interest = board.interest {
+            targets.bits = interest.shards(wanting: topic, among: others.bits)
+        }
+        guard !targets.isEmpty else { return false }
+        if targets.intersects(crowded) { awaitShard(publisher) }
+        if delivery.view.isRetained || delivery.message != nil
+            || delivery.view.payload.count > ShardMail.largestCopy
+        {
+            let message = delivery.shared(in: source)
+            while let shard = targets.popFirst() {
+                outboxes[shard].append(.published(message, stamp: delivery.stamp))
+            }
+        } else {
+            while let shard = targets.popFirst() {
+                outboxes[shard].append(delivery, in: source)
+            }
+        }
+        return true
+    }
+
+    /// Gives a retained message its place in the order of all; none where there is no room to keep it.
+    /// The other shards do as this one decided, so that all keep the same.
+    private mutating func stamp(_ delivery: inout Delivery, _ source: Span<UInt8>) {
+        let topic = source.extracting(delivery.view.topic.range)
+        if delivery.view.payload.isEmpty || hasRetainedRoom(topic, delivery.view) {
+            delivery.stamp = board.nextStamp()
+        } else {
+            counters.droppedRetainedFull += 1
+            log(.retainedFull)
+        }
+    }
+
+    /// What this turn has for another shard, swapped for an empty `mail`. False where there is nothing.
+    public mutating func takeMail(for shard: Int, _ mail: inout ShardMail) -> Bool {
+        precondition(mail.isEmpty, "mail would be lost")
+        guard position.count > 1, !outboxes[shard].isEmpty else { return false }
+        swap(&mail, &outboxes[shard])
+        return true
+    }
+
+    /// Another shard has published something.
+    public mutating func receive(_ mail: borrowing ShardMail, at now: MonotonicTime) {
+        let source = mail.bytes.span
+        for index in mail.entries.indices {
+            let entry = mail.entries[index]
+            guard entry.value == 0 else {
+                receive(mail.values[Int(entry.value) - 1], now)
+                continue
+            }
+            var delivery = Delivery(
+                view: entry.view, packet: entry.packet.isEmpty ? nil : entry.packet,
+                packetIsVersion5: entry.packetIsVersion5,
+                remainingExpiry: entry.remainingExpiry, now: now)
+            _ = routeHere(source, &delivery, from: Connection.noSession)
+        }
+    }
+
+    private mutating func receive(_ value: ShardValue, _ now: MonotonicTime) {
+        switch value {
+        case .published(let message, let stamp):
+            routeHere(message, from: Connection.noSession, stamp: stamp, now)
+        }
+    }
+}
+
+// MARK: - Counts of the whole broker
+
+extension BrokerShard {
+    /// Connections of all shards.
+    var totalConnections: Int {
+        board.connections.load(ordering: .relaxed) + connections.count - toldConnections
+    }
+
+    /// Sessions of all shards.
+    var totalSessions: Int {
+        board.sessions.load(ordering: .relaxed) + sessions.count - toldSessions
+    }
+
+    /// Tells the other shards how many connections and sessions there are here: at the end of each turn,
+    /// and when a connection goes.
+    mutating func tellCounts() {
+        if connections.count != toldConnections {
+            board.connections.wrappingAdd(connections.count - toldConnections, ordering: .relaxed)
+            toldConnections = connections.count
+        }
+        if sessions.count != toldSessions {
+            board.sessions.wrappingAdd(sessions.count - toldSessions, ordering: .relaxed)
+            toldSessions = sessions.count
+        }
+    }
+}
+
+// MARK: - Shards that are behind
+
+extension BrokerShard {
+    /// Which shards have more mail waiting than `limits.exchangeBytes`: whoever publishes for them waits.
+    ///
+    /// - Parameter bits: one for each shard.
+    public mutating func setCrowded(_ bits: UInt64, at now: MonotonicTime) {
+        crowded = ShardSet(bits: bits)
+        guard crowded.isEmpty else { return }
+        while let id = awaitingShards.popFirst() {
+            guard connections.contains(id.key) else { continue }
+            let c = id.index
+            connections[c].awaitsShard = false
+            // It may have said that it lives; nobody listened.
+            connections[c].lastReceived = now
+            guard connections.read(c, { $0.mayBeRead }),
+                connections[c].output.count < configuration.limits.outputBytes
+            else { continue }
+            resumeReading(c)
+        }
+    }
+
+    /// Takes nothing more from a client until the shard that it publishes for has caught up.
+    private mutating func awaitShard(_ publisher: UInt32) {
+        guard publisher != Connection.noSession else { return }
+        let c = sessions[publisher].connection
+        guard c != Session.noConnection, !connections[c].awaitsShard else { return }
+        connections[c].awaitsShard = true
+        awaitingShards.append(ConnectionID(connections.key(at: c)))
+        pauseReading(c)
+    }
+}

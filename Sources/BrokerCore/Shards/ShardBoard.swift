@@ -1,0 +1,25 @@
+import MQTT
+import Synchronization
+
+/// What all shards of a broker see at once, without a message: how much there is of what the whole broker
+/// has a limit for, and which shards may want a topic.
+///
+/// Numbers that several threads add to. All else that shards tell each other crosses as `ShardMail`.
+public final class ShardBoard: Sendable {
+    let connections = Atomic<Int>(0)
+    let sessions = Atomic<Int>(0)
+    /// `nil` where there is one shard: nobody asks.
+    let interest: TopicInterest?
+    private let lastStamp = Atomic<UInt64>(0)
+
+    public init(shards count: Int) {
+        precondition(count > 0 && count <= ShardPosition.maximumCount, "too many shards")
+        interest = count > 1 ? TopicInterest() : nil
+    }
+
+    /// The next place in the order of all retained messages. Never 0.
+    ///
+    /// Counted and not read from a clock: a loop reads the clock once a tick, and what a client does
+    /// because it saw another's retained message would seem to come before it.
+    func nextStamp() -> UInt64 { lastStamp.wrappingAdd(1, ordering: .relaxed).newValue }
+}

@@ -1,0 +1,110 @@
+import MQTT
+
+/// What one shard tells another beside the messages whose bytes stand in the mail.
+public enum ShardValue: Sendable {
+    /// A message that is an object already: retained (`stamp` is its place among all of them; 0 where it
+    /// is not to be kept), large, a will, or one that waited for its commit.
+    case published(Message, stamp: UInt64)
+}
+
+/// All that one turn of a shard has for one other shard, in order.
+///
+/// Messages lie in one array of bytes, as they came; an entry says where. So a message that crosses costs
+/// a copy of its bytes and no object; whoever keeps it makes one.
+public struct ShardMail: Sendable {
+    struct Entry {
+        /// Ranges into `bytes`.
+        var view: MessageView
+        /// The whole packet at QoS 0; empty where it does not stand there.
+        var packet: ByteRange
+        var packetIsVersion5: Bool
+        var remainingExpiry: UInt32
+        /// The place in `values` plus one; 0 where the message lies in `bytes`.
+        var value: UInt32
+    }
+
+    private(set) var bytes: [UInt8] = []
+    private(set) var entries: [Entry] = []
+    private(set) var values: [ShardValue] = []
+    private var valueBytes = 0
+
+    public init() {}
+
+    public var isEmpty: Bool { entries.isEmpty }
+
+    /// What it holds, in bytes, roughly.
+    public var cost: Int {
+        bytes.count + valueBytes + entries.count * MemoryLayout<Entry>.stride
+    }
+
+    /// A larger payload is not copied for each shard, but shared.
+    static var largestCopy: Int { 4 * 1024 }
+
+    /// Forgets what it holds, and keeps the memory of an ordinary turn.
+    public mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: bytes.capacity <= Self.keptCapacity)
+        entries.removeAll(keepingCapacity: entries.capacity <= Self.keptCapacity / 64)
+        values = []
+        valueBytes = 0
+    }
+
+    private static var keptCapacity: Int { 256 * 1024 }
+
+    /// Copies a message that lies in `source`.
+    @inline(__always)
+    mutating func append(_ delivery: borrowing Delivery, in source: Span<UInt8>) {
+        var view = delivery.view
+        var packet = ByteRange.empty
+        if let range = delivery.packet {
+            let offset = bytes.count - range.lowerBound
+            bytes.append(contentsOf: source.extracting(range.range))
+            view.topic = view.topic.moved(by: offset)
+            view.properties = view.properties.moved(by: offset)
+            view.payload = view.payload.moved(by: offset)
+            if view.expiryOffset != 0 { view.expiryOffset += offset }
+            packet = range.moved(by: offset)
+        } else {
+            let properties = view.properties.lowerBound
+            view.topic = append(view.topic, of: source)
+            view.properties = append(view.properties, of: source)
+            view.payload = append(view.payload, of: source)
+            if view.expiryOffset != 0 {
+                view.expiryOffset += view.properties.lowerBound - properties
+            }
+        }
+        entries.append(
+            Entry(
+                view: view, packet: packet, packetIsVersion5: delivery.packetIsVersion5,
+                remainingExpiry: delivery.remainingExpiry, value: 0))
+    }
+
+    @inline(__always)
+    private mutating func append(_ range: ByteRange, of source: Span<UInt8>) -> ByteRange {
+        let start = bytes.count
+        bytes.append(contentsOf: source.extracting(range.range))
+        return ByteRange(lowerBound: start, upperBound: bytes.count)
+    }
+
+    mutating func append(_ value: ShardValue) {
+        switch value {
+        case .published(let message, _): valueBytes += message.cost
+        }
+        values.append(value)
+        entries.append(
+            Entry(
+                view: MessageView(
+                    topic: .empty, properties: .empty, payload: .empty, qos: .atMostOnce,
+                    isRetained: false),
+                packet: .empty, packetIsVersion5: false, remainingExpiry: 0,
+                value: UInt32(values.count)))
+    }
+}
+
+extension ByteRange {
+    @inline(__always)
+    fileprivate func moved(by offset: Int) -> ByteRange {
+        isEmpty
+            ? .empty
+            : ByteRange(lowerBound: lowerBound + offset, upperBound: upperBound + offset)
+    }
+}
