@@ -1,5 +1,6 @@
 """fleet-broker with several loops: the same as with one, whatever shard a client belongs to."""
 
+import pathlib
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ import pytest
 import test_broker
 import test_hostile
 from fleetlab.brokers import FleetBroker, fleet_password_file
+from fleetlab.processes import wait_until
 from support import Client, mosquitto_sub
 from test_broker import connect  # noqa: F401
 
@@ -47,12 +49,14 @@ def fleet_broker(tmp_path, started, threads):
 
 
 def test_every_loop_has_a_thread_and_serves_clients(fleet_broker, connect, threads):
-    import pathlib
     broker = fleet_broker()
-    tasks = pathlib.Path(f"/proc/{broker.process.pid}/task").iterdir()
-    names = [task.joinpath("comm").read_text().strip() for task in tasks]
-    assert sorted(n for n in names if n.startswith("shard")) == [
-        f"shard {i}" for i in range(1, threads)]
+
+    def shards():
+        tasks = pathlib.Path(f"/proc/{broker.process.pid}/task").iterdir()
+        names = [task.joinpath("comm").read_text().strip() for task in tasks]
+        return sorted(name for name in names if name.startswith("shard"))
+    # A thread gives itself its name, once it runs.
+    wait_until(lambda: shards() == [f"shard {i}" for i in range(1, threads)], "the threads' names")
     clients = [connect(broker.port, f"client-{i}") for i in range(12)]
     for client in clients:
         client.subscribe("all", qos=1)
