@@ -108,7 +108,8 @@ class Fleet(Broker):
         lines += ["[[listener]]", f'address = "127.0.0.1:{port}"']
         if setup.tls:
             lines += [f'tls = {{ certificate = "{self.certificate}", key = "{self.key}" }}']
-        lines += ["[limits]"]
+        # All log in at once, from one address.
+        lines += ["[limits]", "password_checks = 1024", 'time_to_connect = "2min"']
         if setup.connections:
             lines += [f"connections = {setup.connections}", f"sessions = {setup.connections}"]
         if setup.retained:
@@ -116,6 +117,8 @@ class Fleet(Broker):
         if setup.subscriptions:
             lines += [f"subscriptions = {setup.subscriptions}",
                       f"wildcard_subscriptions = {setup.subscriptions}"]
+        if setup.retained:
+            lines += ["[store]", 'size = "2GiB"']
         if setup.users:
             lines += self.users()
         return [self.program, "--config", self.write("broker.toml", lines),
