@@ -53,6 +53,12 @@ public struct BrokerLimits: Sendable, Equatable {
     /// Bytes that wait for one shard from the others; above it, clients that publish for it are not
     /// listened to until it has read half of them.
     public var exchangeBytes = 16 * 1024 * 1024
+    /// Topic aliases of one connection, in each direction: as many a 5.0 client may give (Topic Alias
+    /// Maximum; above it 0x94), and as many it is given, at most. 0: none.
+    public var topicAliases = 32
+    /// Bytes of the topics behind them, in each direction; a client that exceeds them is closed (0x97
+    /// Quota exceeded), and is given no further alias.
+    public var topicAliasBytes = 16 * 1024
     /// User properties in one packet; more close the connection.
     public var userProperties = 256
 
@@ -70,10 +76,13 @@ public struct BrokerConfiguration: Sendable, Equatable {
     /// The longest keep-alive; longer ones, and none, are lowered for 5.0 clients (Server Keep Alive).
     /// `nil`: as clients ask.
     public var maximumKeepAliveSeconds: UInt16?
-    /// Whether `$share/...` means a shared subscription in 3.1 and 3.1.1 too (and is refused).
+    /// Whether `$share/...` means a shared subscription in 3.1 and 3.1.1 too.
     public var sharedSubscriptionsBefore5 = false
     /// Who may publish and read what.
     public var access = AccessPolicy.open
+    /// Whether what a member of a shared subscription has not acknowledged goes to another member as soon
+    /// as its connection ends; else when its session does.
+    public var redistributesOnDisconnect = false
     /// What promises withstand, by topic. Those of `memory` leave at once, others after `committed(_:)`.
     public var durability = DurabilityRules(.memory)
     public var journal = JournalLimits()

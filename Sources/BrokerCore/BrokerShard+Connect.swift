@@ -69,6 +69,7 @@ extension BrokerShard {
         connections[c].session = session
         sessions[session].connection = c
         adopt(rights, session, c)
+        if !shares.isEmpty { shares.setConnected(session, true) }
         if isPresent {
             recordAttached(session)
         } else if expiry.granted > 0 {
@@ -91,6 +92,7 @@ extension BrokerShard {
         if isPresent {
             sessions[session].window.beginResend()
             pump(session, now)
+            if configuration.redistributesOnDisconnect { takeFromAway(session, now) }
         }
     }
 
@@ -155,6 +157,9 @@ extension BrokerShard {
             properties.uint8(.requestProblemInformation, in: source) != 0
         let receiveMaximum = Int(properties.uint16(.receiveMaximum, in: source) ?? .max)
         connections[c].sendQuota = Int32(clamping: min(limits.inFlight, receiveMaximum))
+        let aliasMaximum = Int(properties.uint16(.topicAliasMaximum, in: source) ?? 0)
+        connections[c].outgoingAliasMaximum = UInt16(
+            clamping: min(aliasMaximum, limits.topicAliases))
         connections[c].keepAliveSeconds = connect.keepAlive
         if connect.version == .v5_0, let lowered = loweredKeepAlive(connect) {
             connections[c].keepAliveSeconds = lowered
@@ -199,8 +204,10 @@ extension BrokerShard {
         writer.add(.receiveMaximum, uint16: UInt16(clamping: limits.receiveMaximum))
         writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
         if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
-        writer.add(.topicAliasMaximum, uint16: 0)
-        writer.add(.sharedSubscriptionAvailable, uint8: 0)
+        if !offersShares { writer.add(.sharedSubscriptionAvailable, uint8: 0) }
+        if limits.topicAliases > 0 {
+            writer.add(.topicAliasMaximum, uint16: UInt16(clamping: limits.topicAliases))
+        }
         if let seconds = loweredKeepAlive(connect) {
             writer.add(.serverKeepAlive, uint16: seconds)
         }
@@ -269,9 +276,12 @@ extension BrokerShard {
         // The will is sent when the session ends, if its delay has not passed. [MQTT-3.1.2-8]
         if sessions[s].willDue < .distantFuture { publishWill(s, now) }
         subscriptions.removeAll(s)
+        let returned = takeBackShared(s) { _ in true }
+        shares.leaveAll(s)
         counters.droppedSessionEnded += UInt64(sessions[s].pendingMessages)
         recordSessionEnd(s)
         sessionsByClientID[sessions[s].clientID] = nil
         _ = sessions.remove(s)
+        redistribute(returned, now)
     }
 }

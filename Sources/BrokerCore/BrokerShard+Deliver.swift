@@ -17,18 +17,21 @@ extension BrokerShard {
         }
         let isVersion5 = connections[c].isVersion5
         if let packet = delivery.packet,
-            delivery.packetFits(options, isVersion5: isVersion5)
+            delivery.packetFits(options, isVersion5: isVersion5),
+            connections[c].outgoingAliasMaximum == 0
         {
             guard hasRoom(c, for: packet.count) else { return }
             connections[c].output.append(options.retain ? 0x31 : 0x30)
             connections[c].output.append(
                 source.extracting((packet.lowerBound + 1)..<packet.upperBound))
         } else {
-            let head = PublishHead(
+            var head = PublishHead(
                 options: options, isVersion5: isVersion5,
                 remainingExpiry: delivery.remainingExpiry)
+            planAlias(&head, delivery.view, source, c)
             guard hasRoom(c, for: head.packetSize(delivery.view)) else { return }
             head.encode(delivery.view, in: source, into: &connections[c].output)
+            commitAlias(head, delivery.view, source, c)
         }
         countSent(delivery.view)
         markDirty(c)
@@ -79,13 +82,15 @@ extension BrokerShard {
         var head = PublishHead(
             options: options, isVersion5: connections[c].isVersion5,
             remainingExpiry: delivery.remainingExpiry)
+        planAlias(&head, delivery.view, source, c)
         guard head.packetSize(delivery.view) <= connections[c].maximumPacketSize else {
             counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
             connections[c].droppedMessages += 1
             return
         }
         // A session that ends with its connection never sends it again, and needs no copy.
-        let kept = sessions[s].isTransient ? nil : delivery.shared(in: source)
+        let isNeeded = !sessions[s].isTransient || options.group != 0
+        let kept = isNeeded ? delivery.shared(in: source) : nil
         var entry = InFlightMessage(message: kept, options: options)
         if let kept, isKept(s) {
             let packetID = sessions[s].window.nextID
@@ -96,11 +101,13 @@ extension BrokerShard {
         else { preconditionFailure("canSend looked for room") }
         head.packetID = packetID
         if let packet = delivery.packet,
-            delivery.packetFits(options, isVersion5: head.isVersion5)
+            delivery.packetFits(options, isVersion5: head.isVersion5),
+            connections[c].outgoingAliasMaximum == 0
         {
             head.copy(packet, delivery.view, in: source, into: &connections[c].output)
         } else {
             head.encode(delivery.view, in: source, into: &connections[c].output)
+            commitAlias(head, delivery.view, source, c)
         }
         countSent(delivery.view)
         markDirty(c)
@@ -112,7 +119,7 @@ extension BrokerShard {
 
     /// Whether another QoS 1 or 2 message may be sent now. [MQTT-3.3.4-9]
     @inline(__always)
-    private func canSend(_ s: UInt32, _ c: UInt32) -> Bool {
+    func canSend(_ s: UInt32, _ c: UInt32) -> Bool {
         sessions[s].window.outstanding < connections[c].sendQuota
             && !sessions[s].window.isFull
             && !sessions[s].window.isResending
@@ -140,7 +147,7 @@ extension BrokerShard {
         return true
     }
 
-    private mutating func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
+    mutating func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
         sessions[s].queue.count < configuration.limits.queueMessages
             && sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
             || sessions[s].isReserved
@@ -241,6 +248,8 @@ extension BrokerShard {
             options: entry.options, isVersion5: connections[c].isVersion5,
             remainingExpiry: message.remainingExpiry(at: now) ?? 0)
         let view = message.view
+        let body = message.body
+        planAlias(&head, view, body.span, c)
         guard head.packetSize(view) <= connections[c].maximumPacketSize else {
             counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
             connections[c].droppedMessages += 1
@@ -248,7 +257,8 @@ extension BrokerShard {
             return
         }
         if entry.qos != .atMostOnce {
-            let kept = sessions[s].isTransient ? nil : message
+            let isNeeded = !sessions[s].isTransient || entry.options.group != 0
+            let kept = isNeeded ? message : nil
             let inFlight = InFlightMessage(
                 message: kept, options: entry.options, position: entry.position)
             guard let packetID = sessions[s].window.append(inFlight, stage: Self.stage(entry.qos))
@@ -259,8 +269,8 @@ extension BrokerShard {
                 promise(c)
             }
         }
-        let body = message.body
         head.encode(view, in: body.span, into: &connections[c].output)
+        commitAlias(head, view, body.span, c)
         countSent(view)
         markDirty(c)
     }
@@ -276,10 +286,12 @@ extension BrokerShard {
         case .publish(let packetID):
             guard let entry = sessions[s].window.payload(of: packetID), let message = entry.message
             else { preconditionFailure("a persistent session keeps what it has in flight") }
-            let head = PublishHead(
+            var head = PublishHead(
                 options: entry.options, duplicate: true, packetID: packetID,
                 isVersion5: connections[c].isVersion5,
                 remainingExpiry: message.remainingExpiry(at: now) ?? 0)
+            let body = message.body
+            planAlias(&head, message.view, body.span, c)
             let isAllowed = mayStillRead(s, message)
             guard isAllowed, head.packetSize(message.view) <= connections[c].maximumPacketSize
             else {
@@ -293,8 +305,8 @@ extension BrokerShard {
                 _ = sessions[s].window.complete(packetID)
                 return recordCompleted(s, entry, packetID)
             }
-            let body = message.body
             head.encode(message.view, in: body.span, into: &connections[c].output)
+            commitAlias(head, message.view, body.span, c)
             countSent(message.view)
             markDirty(c)
         }

@@ -82,6 +82,7 @@ extension BrokerShard {
                 droppedMessages: sessions[s].droppedMessages))
         connections[c].session = Connection.noSession
         sessions[s].connection = Session.noConnection
+        if !shares.isEmpty { shares.setConnected(s, false) }
         settleWill(s, cause, now)
         if !keepsSession { settleSession(s, now) }
     }
@@ -104,6 +105,7 @@ extension BrokerShard {
         if sessions[s].isTransient { return endSession(s, now) }
         sessions[s].detachedAt = now
         recordDetached(s)
+        if configuration.redistributesOnDisconnect { giveToConnected(s, now) }
         if sessions[s].expirySeconds != Session.never {
             sessions[s].expiresAt = now + .seconds(Int(sessions[s].expirySeconds))
         }

@@ -7,6 +7,7 @@ extension BrokerShard {
         sessions.checkInvariants()
         deadlines.checkInvariants()
         subscriptions.checkInvariants()
+        checkShares()
         retained.checkInvariants()
         precondition(sessionsByClientID.count == sessions.count, "a session without a name")
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) { checkSession(s) }
@@ -26,6 +27,14 @@ extension BrokerShard {
             connecting += connections[c].countedBytes
         }
         precondition(connecting == connectingBytes, "bytes of undone CONNECTs are miscounted")
+    }
+
+    private func checkShares() {
+        var connected: Set<UInt32> = []
+        for s in 0..<sessions.slotCount where sessions.isOccupied(s) {
+            if sessions[s].connection != Session.noConnection { connected.insert(s) }
+        }
+        shares.checkInvariants { connected.contains($0) }
     }
 
     private func checkSession(_ s: UInt32) {

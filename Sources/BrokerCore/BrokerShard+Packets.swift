@@ -113,11 +113,14 @@ struct PublishHead {
     var isVersion5: Bool
     /// What remains of the Message Expiry Interval, in seconds.
     var remainingExpiry: UInt32
+    /// How it names its topic, where the client takes aliases.
+    var topicPlan = OutgoingAliases.Plan.topic
+    var topicTag = TopicTag.none
 
     /// Bytes behind the fixed header.
     @inline(__always)
     func bodySize(_ view: MessageView) -> Int {
-        var size = 2 + view.topic.count + view.payload.count
+        var size = 2 + topicRange(view).count + view.payload.count
         if options.qos != .atMostOnce { size += 2 }
         if isVersion5 {
             let count = propertiesSize(view)
@@ -129,7 +132,14 @@ struct PublishHead {
     /// Bytes of the properties: the publisher's and ours.
     @inline(__always)
     private func propertiesSize(_ view: MessageView) -> Int {
-        view.properties.count + options.identifiersSize
+        view.properties.count + options.identifiersSize + (topicPlan.alias == 0 ? 0 : 3)
+    }
+
+    /// Where the topic lies that is sent: nowhere, if an alias stands for it.
+    @inline(__always)
+    private func topicRange(_ view: MessageView) -> ByteRange {
+        if case .alias = topicPlan { return .empty }
+        return view.topic
     }
 
     @inline(__always)
@@ -161,10 +171,14 @@ struct PublishHead {
             duplicate: duplicate, qos: options.qos, retain: options.retain, topic: .empty,
             packetID: options.qos == .atMostOnce ? nil : packetID, payload: .empty)
         publish.encodeStart(
-            topic: source.extracting(view.topic.range), propertiesCount: propertiesSize(view),
+            topic: source.extracting(topicRange(view).range), propertiesCount: propertiesSize(view),
             payloadCount: view.payload.count, version: isVersion5 ? .v5_0 : .v3_1_1,
             into: &output)
         if isVersion5 {
+            if topicPlan.alias != 0 {
+                output.append(PropertyIdentifier.topicAlias.rawValue)
+                output.append(bigEndian: topicPlan.alias)
+            }
             if options.hasIdentifiers { options.encodeIdentifiers(into: &output) }
             output.append(source.extracting(view.properties.range))
         }

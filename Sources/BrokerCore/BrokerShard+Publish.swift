@@ -9,11 +9,16 @@ extension BrokerShard {
     ) {
         counters.publishesReceived &+= 1
         counters.publishBytesReceived &+= UInt64(truncatingIfNeeded: publish.payload.count)
-        if publish.properties.contains(.topicAlias) {
-            // The maximum that CONNACK announced is 0.
-            return fail(
-                c, .topicAliasInvalid, "MQTT-3.3.2-9", "topic aliases are not supported", now)
-        }
+        if publish.properties.contains(.topicAlias) { return takeAliased(publish, source, c, now) }
+        takeNamed(publish, packet, source, c, now)
+    }
+
+    /// PUBLISH that names its topic; `packet` is where all of it lies, if it may leave as it came.
+    @inline(__always)
+    mutating func takeNamed(
+        _ publish: Publish, _ packet: ByteRange?, _ source: Span<UInt8>, _ c: UInt32,
+        _ now: MonotonicTime
+    ) {
         let topic = source.extracting(publish.topic.range)
         if let fault = Self.topicFault(topic, configuration.limits.topics) {
             return refuse(publish, .topicNameInvalid, fault, "the topic is not taken", c, now)

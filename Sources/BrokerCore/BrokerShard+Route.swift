@@ -104,9 +104,11 @@ extension BrokerShard {
         // Delivering routes nothing, so that the matches stay as they are; to move a kilobyte of them
         // out of the shard and back would cost more than many a delivery.
         subscriptions.match(source.extracting(delivery.view.topic.range), into: &matches)
-        return matches.mayOverlap
+        let taken =
+            matches.mayOverlap
             ? deliverFolded(source, &delivery, from: publisher)
             : deliverEach(source, &delivery, from: publisher)
+        return shares.isEmpty ? taken : taken + deliverShared(source, &delivery)
     }
 
     /// One subscription for each session.
@@ -162,7 +164,7 @@ extension BrokerShard {
     }
 
     @inline(__always)
-    private mutating func deliver(
+    mutating func deliver(
         to s: UInt32, _ options: DeliveryOptions, _ source: Span<UInt8>,
         _ delivery: inout Delivery
     ) {
@@ -180,7 +182,7 @@ extension BrokerShard {
 
     /// The QoS of a copy: the lower one of what was published and what was granted. [MQTT-3.8.4-8]
     @inline(__always)
-    private static func granted(_ qosBits: UInt8, _ published: QoS) -> QoS {
+    static func granted(_ qosBits: UInt8, _ published: QoS) -> QoS {
         QoS(rawValue: min(published.rawValue, qosBits)) ?? .atMostOnce
     }
 }

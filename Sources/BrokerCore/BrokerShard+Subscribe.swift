@@ -36,6 +36,9 @@ extension BrokerShard {
         }
         sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail, since: mark)
         for lookup in wanted { sendRetained(lookup, c, now) }
+        if configuration.redistributesOnDisconnect && !shares.isEmpty {
+            takeFromAway(connections[c].session, now)
+        }
     }
 
     private struct SubscriptionResult {
@@ -63,36 +66,34 @@ extension BrokerShard {
         } catch {
             return SubscriptionResult(reason: .topicFilterInvalid, detail: error.detail)
         }
-        if filter.isShared {
+        if filter.isShared && !offersShares {
             return SubscriptionResult(
                 reason: .sharedSubscriptionsNotSupported,
-                detail: "shared subscriptions are not supported")
+                detail: "shared subscriptions need a broker with one thread")
         }
-        return subscribe(filter, request.options, identifier, c)
+        let bits = SubscriptionBits(
+            request.options, identifier: identifier, isBridge: connections[c].isBridge)
+        return subscribe(filter, bits, request.options, c)
     }
 
     private mutating func subscribe(
-        _ filter: TopicFilter, _ options: SubscriptionOptions, _ identifier: UInt32, _ c: UInt32
+        _ filter: TopicFilter, _ bits: SubscriptionBits, _ options: SubscriptionOptions,
+        _ c: UInt32
     ) -> SubscriptionResult {
         let s = connections[c].session
         guard maySubscribe(filter, s) else {
             return SubscriptionResult(
                 reason: .notAuthorized, detail: "the filter asks for what is not allowed")
         }
-        let isKnown = subscriptions.options(filter, subscriber: s) != nil
-        let bits = SubscriptionBits(
-            options, identifier: identifier, isBridge: connections[c].isBridge)
-        guard
-            isKnown
-                || subscriptions.filterCount(of: s) < configuration.limits.subscriptions,
-            subscriptions.insert(filter, subscriber: s, options: bits.rawValue) != .refused
-        else {
+        let isKnown = holds(filter, s)
+        guard isKnown || hasRoom(for: filter, s), insert(filter, bits, s) else {
             return Self.tooMany
         }
-        recordSubscribed(s, filter.bytes.span, bits.rawValue)
-        // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
+        recordSubscribed(s, filter, bits.rawValue)
+        // [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; never for a shared one (4.8.2)
         let sends =
             switch options.retainHandling {
+            case _ where filter.isShared: false
             case .sendAtSubscribe: true
             case .sendIfNew: !isKnown
             case .doNotSend: false
@@ -100,6 +101,38 @@ extension BrokerShard {
         return SubscriptionResult(
             reason: ReasonCode(rawValue: options.qos.rawValue),
             sendsRetained: sends ? filter : nil)
+    }
+
+    private func holds(_ filter: TopicFilter, _ s: UInt32) -> Bool {
+        filter.isShared
+            ? shares.member(filter, session: s) != nil
+            : subscriptions.options(filter, subscriber: s) != nil
+    }
+
+    /// Whether a session may hold one more filter, shared or not.
+    private func hasRoom(for filter: TopicFilter, _ s: UInt32) -> Bool {
+        let limits = configuration.limits
+        let held = subscriptions.filterCount(of: s) + shares.filterCount(of: s)
+        let wildcards = subscriptions.wildcardFilterCount(of: s) + shares.wildcardFilterCount(of: s)
+        return held < limits.subscriptions
+            && (!filter.hasWildcard || wildcards < limits.topics.maximumWildcardFilters)
+    }
+
+    mutating func insert(
+        _ filter: TopicFilter, _ bits: SubscriptionBits, _ s: UInt32
+    ) -> Bool {
+        guard filter.isShared else {
+            return subscriptions.insert(filter, subscriber: s, options: bits.rawValue) != .refused
+        }
+        let isConnected = sessions[s].connection != Session.noConnection
+        return shares.join(
+            filter, ShareGroups.Member(session: s, bits: bits), isConnected: isConnected)
+    }
+
+    /// Ends a subscription; false where the session does not hold it.
+    mutating func remove(_ filter: TopicFilter, _ s: UInt32) -> Bool {
+        filter.isShared
+            ? shares.leave(filter, session: s) : subscriptions.remove(filter, subscriber: s)
     }
 
     /// Before 5.0 there is one code for "refused". [MQTT-3.9.3-2] of 3.1.1
@@ -143,10 +176,7 @@ extension BrokerShard {
         } catch {
             return .topicFilterInvalid
         }
-        // The tree knows a shared filter by what is behind its group, which nobody holds here.
-        guard !filter.isShared, subscriptions.remove(filter, subscriber: s) else {
-            return .noSubscriptionExisted
-        }
+        guard remove(filter, s) else { return .noSubscriptionExisted }
         recordUnsubscribed(s, filter.bytes)
         return .success
     }

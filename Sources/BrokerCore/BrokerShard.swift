@@ -18,6 +18,7 @@ public struct BrokerShard: ~Copyable {
     var sessions = Slab<Session>()
     var sessionsByClientID: [[UInt8]: UInt32] = [:]
     var subscriptions: SubscriptionTree
+    var shares: ShareGroups
     var retained: RetainedTree<Message>
     var deadlines = Deadlines()
     var journal: Journal
@@ -40,6 +41,9 @@ public struct BrokerShard: ~Copyable {
     var matches = MatchBuffer()
     /// The client whose packets are taken has acknowledged something, and more waits for it.
     var mustPump = false
+    /// Room for a message whose topic came as an alias.
+    var aliasArena: [UInt8] = []
+    let topicTagger: TopicTagger
     /// Clients that are connected, by version.
     var connected = ConnectedClients()
     /// What the server keeps retained below `$SYS`: not a user's, and never in a store.
@@ -104,14 +108,17 @@ public struct BrokerShard: ~Copyable {
         } else {
             subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
         }
+        shares = ShareGroups(seed: seed, limits: configuration.limits.topics)
         retained = RetainedTree(seed: seed)
         serversRetained = RetainedTree(seed: seed)
+        topicTagger = TopicTagger(seed: seed)
         wireLimits = Self.wireLimits(configuration.limits)
     }
 
     public var connectionCount: Int { connections.count }
     public var sessionCount: Int { sessions.count }
-    public var subscriptionCount: Int { subscriptions.count }
+    public var subscriptionCount: Int { subscriptions.count + shares.count }
+    public var sharedSubscriptionCount: Int { shares.count }
     public var retainedCount: Int { retained.count }
 }
 

@@ -63,6 +63,9 @@ struct Connection: ~Copyable {
     var awaitsShard = false
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
     var sendQuota: Int32 = 0
+    /// The largest topic alias that the client is sent; 0 for none.
+    var outgoingAliasMaximum: UInt16 = 0
+    var aliases: ConnectionAliases?
     /// The client's Maximum Packet Size.
     var maximumPacketSize = UInt32(WireLimits.largestPacketSize)
     var session = Connection.noSession

@@ -10,6 +10,9 @@ struct DeliveryOptions: Equatable {
     /// Bits 0 and 1: QoS. Bit 2: RETAIN. Bit 3: what is recorded of it withstands a power cut. From bit 4
     /// on: the first identifier, 0 for none.
     private var word: UInt32
+    /// The number of the group of a shared subscription that brought it, 0 for none: who takes it back
+    /// when the session ends knows by it whom else to give it to.
+    var group: UInt32 = 0
 
     @inline(__always)
     init(qos: QoS, retain: Bool, identifier: UInt32 = 0) {

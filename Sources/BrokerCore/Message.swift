@@ -83,6 +83,11 @@ public final class Message: Sendable {
         return waited >= UInt64(expiryInterval) ? nil : expiryInterval - UInt32(waited)
     }
 
+    /// What remains of the expiry interval, 0 where there is none; `nil` once it has passed.
+    func remainingSeconds(at now: MonotonicTime) -> UInt32? {
+        hasExpiry ? remainingExpiry(at: now) : 0
+    }
+
     var hasExpiry: Bool { expiryOffset != 0 }
 
     /// When the expiry interval has passed; only for a message that has one.

@@ -2,7 +2,8 @@ import MQTT
 
 /// A QoS 1 or 2 message that was sent and is not completed.
 struct InFlightMessage {
-    /// `nil` in a session that ends with its connection: there it is never sent again.
+    /// `nil` in a session that ends with its connection, where it is never sent again; a message of a
+    /// shared subscription may then go to another member.
     var message: Message?
     var options: DeliveryOptions
     /// Its place in the session's journal; 0: it is not recorded.
@@ -60,6 +61,9 @@ struct Session: ~Copyable {
     var queuedAtMostOnce = 0
     /// QoS 2 messages that came in and were not released.
     var incoming = PacketIDSet()
+
+    /// It was given a message of a shared subscription.
+    var hasSharedMessages = false
 
     /// Subscriptions whose retained messages are still to be looked up.
     var lookups = RingQueue<RetainedLookup>()

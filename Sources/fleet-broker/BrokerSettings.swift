@@ -79,6 +79,9 @@ struct BrokerSettings {
             "wildcard_subscriptions", limits.topics.maximumWildcardFilters, 0...1_000_000)
         limits.topics.maximumLevels = count("topic_levels", limits.topics.maximumLevels, 1...65_535)
         limits.exchangeBytes = size("exchange_size", limits.exchangeBytes, 65_536...(1 << 40))
+        limits.topicAliases = count("topic_aliases", limits.topicAliases, 0...65_535)
+        limits.topicAliasBytes = size(
+            "topic_alias_size", limits.topicAliasBytes, 1_024...(1 << 30))
         limits.userProperties = count("user_properties", limits.userProperties, 0...10_000)
         return limits
     }
@@ -94,6 +97,8 @@ struct BrokerSettings {
         ).map { UInt16($0) }
         broker.sharedSubscriptionsBefore5 = reader.boolean(
             "shared_subscriptions_before_5", default: false)
+        broker.redistributesOnDisconnect = reader.boolean(
+            "redistribute_on_disconnect", default: false)
     }
 
     private static func seconds(_ duration: Duration?) -> UInt32? {

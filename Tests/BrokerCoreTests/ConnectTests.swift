@@ -12,11 +12,10 @@ import Testing
         #expect(client.conversation() == ["connack 0x00", "pingresp"])
     }
 
-    @Test func `CONNACK says what is not offered`() throws {
+    @Test func `CONNACK says what the server takes`() throws {
         let client = try #require(TestBroker().open())
         let answer = try #require(client.connect("a").received().first)
-        #expect(answer.uint16(.topicAliasMaximum) == 0)
-        #expect(answer.uint8(.sharedSubscriptionAvailable) == 0)
+        #expect(answer.uint16(.topicAliasMaximum) == 32)
         #expect(answer.uint16(.receiveMaximum) == 1_000)
         #expect(answer.uint32(.maximumPacketSize) == 1_048_576)
     }

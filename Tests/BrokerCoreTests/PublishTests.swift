@@ -190,13 +190,6 @@ import Testing
         #expect(old.conversation() == ["publish t=x q0", "publish t=x q0"])
     }
 
-    @Test func `a topic alias is refused, none was announced`() {
-        // [MQTT-3.3.2-9]
-        let client = TestBroker().client("a")
-        client.publish("t", "x") { $0.add(.topicAlias, uint16: 1) }
-        #expect(client.conversation() == ["disconnect 0x94"])
-    }
-
     @Test func `clients do not write the server's topics`() {
         let broker = TestBroker()
         let listener = broker.client("l").subscribed("$SYS/#")

@@ -197,13 +197,24 @@ def test_retain_handling(fleet_broker, connect, handling, expected):
     assert client.received(len(expected) + 1) == [*expected, b"done"]
 
 
-def test_what_is_not_offered_is_announced_and_refused(fleet_broker, connect):
+def test_topic_aliases_both_ways(fleet_broker, connect):
     broker = fleet_broker()
     client = connect(broker.port, "five", version="5")
-    announced = client.connection[2]
-    assert announced.SharedSubscriptionAvailable == 0
-    assert getattr(announced, "TopicAliasMaximum", 0) == 0
-    assert client.subscribe("$share/group/a", qos=1)[0].value == 0x9E
+    assert client.connection[2].TopicAliasMaximum == 32
+    taker = connect(broker.port, "taker", version="5",
+                    connect_properties=properties("CONNECT", TopicAliasMaximum=4))
+    for subscriber in (client, taker):
+        subscriber.subscribe("a/#", qos=1)
+    for topic, payload in (("a/topic", b"1"), ("", b"2"), ("a/other", b"3"), ("", b"4")):
+        client.publish(topic, payload, 1, properties=properties("PUBLISH", TopicAlias=32))
+    client.received(4)
+    taker.received(4)
+    assert client.topics() == ["a/topic", "a/topic", "a/other", "a/other"]
+    # paho leaves it to its user to look an alias up.
+    assert taker.topics() == ["a/topic", "", "a/other", ""]
+    assert [m.properties.TopicAlias for m in taker.messages] == [1, 1, 2, 2]
+    client.client.publish("", b"5", 1, properties=properties("PUBLISH", TopicAlias=33))
+    assert client.disconnected().value == 0x94
 
 
 def test_subscription_identifiers(fleet_broker, connect):
@@ -219,6 +230,41 @@ def test_subscription_identifiers(fleet_broker, connect):
     client.received(3)
     found = [sorted(m.properties.SubscriptionIdentifier) for m in client.messages]
     assert found == [[1, 268_435_455], [1], [1, 268_435_455]]
+
+
+def test_a_shared_subscription_gives_each_message_to_one_client(fleet_broker, connect):
+    broker = fleet_broker()
+    workers = [connect(broker.port, f"worker{n}", version="5") for n in range(3)]
+    for worker in workers:
+        assert worker.subscribe("$share/group/work/#", qos=1)[0].value == 1
+    publisher = connect(broker.port, "publisher", version="3.1.1")
+    for n in range(30):
+        publisher.publish(f"work/{n}", str(n).encode(), 1)
+    workers[0].wait(lambda: sum(len(w.messages) for w in workers) >= 30, "all messages")
+    assert [len(w.messages) for w in workers] == [10, 10, 10]
+    workers[0].disconnect()
+    for n in range(30, 40):
+        publisher.publish(f"work/{n}", str(n).encode(), 1)
+    workers[1].wait(lambda: sum(len(w.messages) for w in workers) >= 40, "all messages")
+    found = sorted(int(m.payload) for w in workers for m in w.messages)
+    assert found == list(range(40))
+
+
+def test_who_vanishes_leaves_its_share_to_others(fleet_broker, connect):
+    broker = fleet_broker("[session]\nredistribute_on_disconnect = true\n")
+    expiry = properties("CONNECT", SessionExpiryInterval=100, ReceiveMaximum=5)
+    lost = connect(broker.port, "lost", version="5", clean=False, manual_ack=True,
+                   connect_properties=expiry)
+    lost.subscribe("$share/group/work", qos=1)
+    publisher = connect(broker.port, "publisher", version="5")
+    for n in range(20):
+        publisher.publish("work", str(n).encode(), 1)
+    lost.received(5)
+    stays = connect(broker.port, "stays", version="5")
+    stays.subscribe("$share/group/work", qos=1)
+    lost.vanish()
+    stays.received(20)
+    assert sorted(int(m.payload) for m in stays.messages) == list(range(20))
 
 
 def test_share_is_an_ordinary_level_in_3_1_1(fleet_broker, connect):

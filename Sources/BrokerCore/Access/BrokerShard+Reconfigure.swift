@@ -59,8 +59,8 @@ extension BrokerShard {
         log(.rightsRevoked(clientID: sessions[s].clientID, subscriptions: denied.count))
     }
 
-    private func filters(of s: UInt32) -> [TopicFilter] {
-        var filters: [TopicFilter] = []
+    func filters(of s: UInt32) -> [TopicFilter] {
+        var filters = shares.filters(of: s)
         subscriptions.forEachFilter(of: s) { bytes, _ in
             do throws(TopicError) {
                 filters.append(
@@ -75,7 +75,7 @@ extension BrokerShard {
     }
 
     private mutating func endSubscription(_ filter: TopicFilter, _ s: UInt32) {
-        guard subscriptions.remove(filter, subscriber: s) else { return }
+        guard remove(filter, s) else { return }
         recordUnsubscribed(s, filter.bytes)
     }
 }

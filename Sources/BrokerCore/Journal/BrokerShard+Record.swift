@@ -80,12 +80,13 @@ extension BrokerShard {
 
     // MARK: Subscriptions
 
-    mutating func recordSubscribed(_ s: UInt32, _ filter: Span<UInt8>, _ bits: UInt32) {
+    mutating func recordSubscribed(_ s: UInt32, _ filter: TopicFilter, _ bits: UInt32) {
         guard isKept(s) else { return }
         journal.begin(.subscribed, durabilities.strongest)
         journal.put(sessions[s].number)
-        journal.put(UInt64(bits))
-        journal.put(filter)
+        // A shared one is told from one that only looks like it, of a client before 5.0.
+        journal.put(UInt64(bits) | (filter.isShared ? RecoveredState.shared : 0))
+        journal.put(filter.bytes)
     }
 
     mutating func recordUnsubscribed(_ s: UInt32, _ filter: [UInt8]) {
@@ -138,7 +139,7 @@ extension BrokerShard {
         journal.begin(.queued, durability)
         journal.put(sessions[s].number)
         journal.put(position)
-        journal.put(options)
+        journal.put(options, share: shares.filter(numbered: options.group)?.bytes)
         journal.put(place)
         return position
     }
@@ -164,7 +165,7 @@ extension BrokerShard {
         journal.begin(.inFlight, durability)
         journal.put(sessions[s].number)
         journal.put(position)
-        journal.put(options)
+        journal.put(options, share: shares.filter(numbered: options.group)?.bytes)
         journal.put(stage)
         journal.put(UInt64(packetID))
         if let place { journal.put(place) }

@@ -54,7 +54,9 @@ extension BrokerShard {
         let key = sessions.insert(session)
         let s = key.index
         sessionsByClientID[kept.clientID] = s
-        for (filter, options) in kept.subscriptions { restoreSubscription(s, filter, options) }
+        for (filter, options, isShared) in kept.subscriptions {
+            restoreSubscription(s, filter, options, isShared: isShared)
+        }
         restoreEntries(s, kept)
         restoreIncoming(s, kept)
         restoreLookups(s, kept, now)
@@ -72,20 +74,26 @@ extension BrokerShard {
         return sessions.read(s) { $0.pendingMessages }
     }
 
-    private mutating func restoreSubscription(_ s: UInt32, _ bytes: [UInt8], _ options: UInt32) {
+    private mutating func restoreSubscription(
+        _ s: UInt32, _ bytes: [UInt8], _ options: UInt32, isShared: Bool
+    ) {
         // Limits may have become tighter; what a client was granted stays.
         let limits = TopicLimits(maximumLevels: .max, maximumWildcardFilters: .max)
-        guard
+        guard !isShared || offersShares,
             let filter = try? TopicFilter(
-                validating: bytes.span, limits: limits, sharedSubscriptions: true)
+                validating: bytes.span, limits: limits, sharedSubscriptions: isShared)
         else { return }
-        _ = subscriptions.insert(filter, subscriber: s, options: options)
+        _ = insert(filter, SubscriptionBits(rawValue: options), s)
     }
 
     private mutating func restoreEntries(_ s: UInt32, _ kept: RecoveredState.Session) {
         var inFlight: [InFlightWindow<InFlightMessage>.Kept] = []
         for position in kept.entries.keys.sorted() {
-            guard let entry = kept.entries[position] else { continue }
+            guard var entry = kept.entries[position] else { continue }
+            if let share = entry.share, let group = shares.group(of: share) {
+                entry.options.group = shares.number(of: group)
+                sessions[s].hasSharedMessages = true
+            }
             if let message = entry.message {
                 sessions[s].keptBytes += message.keptBytes
                 journal.live(message.keptBytes)

@@ -19,7 +19,7 @@ struct Rewrite {
 extension BrokerShard {
     /// Bytes that the state would take if it were written anew, about.
     var liveBytes: Int {
-        journal.liveBytes + retained.byteCount + sessions.count * 128 + subscriptions.count * 64
+        journal.liveBytes + retained.byteCount + sessions.count * 128 + subscriptionCount * 64
     }
 
     /// Begins to write everything anew when too much of what is stored is dead.
@@ -96,12 +96,12 @@ extension BrokerShard {
     /// The session, its subscriptions, its will, and the identifiers that wait for PUBREL.
     private mutating func rewriteState(_ s: UInt32) {
         recordSession(s)
-        var filters: [(filter: [UInt8], options: UInt32)] = []
-        subscriptions.forEachFilter(of: s) { filter, options in
-            filters.append(([UInt8](copying: filter), options))
-        }
-        for (filter, options) in filters.reversed() {
-            recordSubscribed(s, filter.span, options)
+        for filter in filters(of: s).reversed() {
+            let bits =
+                filter.isShared
+                ? shares.member(filter, session: s)?.bits.rawValue
+                : subscriptions.options(filter, subscriber: s)
+            if let bits { recordSubscribed(s, filter, bits) }
         }
         recordWill(s)
         for index in 0..<sessions[s].lookups.count {
@@ -142,7 +142,8 @@ extension BrokerShard {
         journal.begin(.queued, durability)
         journal.put(sessions[s].number)
         journal.put(entry.position)
-        journal.put(entry.options)
+        journal.put(
+            entry.options, share: shares.filter(numbered: entry.options.group)?.bytes)
         journal.put(place)
     }
 

@@ -54,7 +54,7 @@ extension BrokerShard {
             if bits.qosBits > 0 && takes { isWanted = true }
         }
         swap(&found, &matches)
-        return isWanted
+        return isWanted || !shares.isEmpty && isWantedByShare(topic, isDurable: isDurable)
     }
 
     /// A message that must be kept comes while there is no room: 5.0 clients are told. Others cannot be:

@@ -218,11 +218,13 @@ struct Journal {
 
     mutating func put(_ bytes: Span<UInt8>) { records.append(counted: bytes) }
 
-    mutating func put(_ options: DeliveryOptions) {
-        records.append(options.journalFlags)
+    /// `share` is the filter of the group that the message came through, if it did.
+    mutating func put(_ options: DeliveryOptions, share: [UInt8]?) {
+        records.append(options.journalFlags | (share == nil ? 0 : DeliveryOptions.shareFlag))
         let further = options.identifiers
         records.append(number: further.count)
         for identifier in further { records.append(number: UInt64(identifier)) }
+        if let share { records.append(counted: share) }
     }
 
     /// What was remembered of the message that was last spoken of.

@@ -20,7 +20,7 @@ extension Message {
         rights: (Principal) -> Rights
     ) throws(JournalDamage) {
         let flags = try reader.byte(bytes)
-        guard flags <= 15, let qos = QoS(rawValue: flags & 3) else {
+        guard flags <= 31, let qos = QoS(rawValue: flags & 3) else {
             throw JournalDamage(detail: "a message of no QoS")
         }
         let receivedAt = MonotonicTime(nanoseconds: try reader.number(bytes))
@@ -68,9 +68,15 @@ extension DeliveryOptions {
         qos.rawValue | (retain ? 4 : 0) | (withstandsPowerCuts ? 8 : 0)
     }
 
-    init(reading bytes: Span<UInt8>, _ reader: inout JournalReader) throws(JournalDamage) {
+    /// The filter of a shared subscription's group follows.
+    static var shareFlag: UInt8 { 16 }
+
+    /// What a record has, and the filter of the group that the message came through.
+    static func read(
+        _ bytes: Span<UInt8>, _ reader: inout JournalReader
+    ) throws(JournalDamage) -> (options: DeliveryOptions, share: [UInt8]?) {
         let flags = try reader.byte(bytes)
-        guard flags <= 15, let qos = QoS(rawValue: flags & 3) else {
+        guard flags <= 31, let qos = QoS(rawValue: flags & 3) else {
             throw JournalDamage(detail: "an entry of no QoS")
         }
         var identifiers: [UInt32] = []
@@ -81,8 +87,11 @@ extension DeliveryOptions {
             }
             identifiers.append(identifier)
         }
-        self.init(qos: qos, retain: flags & 4 != 0, identifiers: identifiers)
-        withstandsPowerCuts = flags & 8 != 0
+        let share = flags & shareFlag == 0 ? nil : try reader.counted(bytes)
+        var options = DeliveryOptions(
+            qos: qos, retain: flags & 4 != 0, identifiers: identifiers)
+        options.withstandsPowerCuts = flags & 8 != 0
+        return (options, share)
     }
 }
 

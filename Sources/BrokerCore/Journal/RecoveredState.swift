@@ -13,7 +13,7 @@ public struct RecoveredState: ~Copyable {
         var expirySeconds: UInt32
         /// `nil`: its client was connected.
         var detachedAt: MonotonicTime?
-        var subscriptions: [(filter: [UInt8], options: UInt32)] = []
+        var subscriptions: [(filter: [UInt8], options: UInt32, isShared: Bool)] = []
         /// Messages waiting or in flight, by their position in the queue.
         var entries: [UInt64: Entry] = [:]
         var positions: [UInt16: UInt64] = [:]
@@ -26,9 +26,14 @@ public struct RecoveredState: ~Copyable {
         var nextPosition: UInt64 = 1
     }
 
+    /// Set in the options of a shared subscription.
+    static var shared: UInt64 { 1 << 32 }
+
     struct Entry {
         var message: Message?
         var options: DeliveryOptions
+        /// The filter of the group of a shared subscription that it came through.
+        var share: [UInt8]?
         /// 0: it waits in the queue.
         var packetID: UInt16 = 0
         var stage: UInt8 = 0
@@ -183,10 +188,11 @@ extension RecoveredState {
             let time = MonotonicTime(nanoseconds: try reading.number(bytes))
             sessions[name]?.detachedAt = reading.clock.past(time)
         case .subscribed:
-            let options = try reading.reader.uint32(bytes)
+            let options = try reading.number(bytes)
             let filter = try reading.reader.counted(bytes)
             sessions[name]?.subscriptions.removeAll { $0.filter == filter }
-            sessions[name]?.subscriptions.append((filter, options))
+            sessions[name]?.subscriptions.append(
+                (filter, UInt32(truncatingIfNeeded: options), options & Self.shared != 0))
         case .unsubscribed:
             let filter = try reading.reader.counted(bytes)
             sessions[name]?.subscriptions.removeAll { $0.filter == filter }
@@ -245,12 +251,13 @@ extension RecoveredState {
         switch kind {
         case .queued:
             let position = try reading.number(bytes)
-            let options = try DeliveryOptions(reading: bytes, &reading.reader)
+            let (options, share) = try DeliveryOptions.read(bytes, &reading.reader)
             let message = try reading.message(bytes)
-            sessions[name]?.put(Entry(message: message, options: options), at: position)
+            sessions[name]?.put(
+                Entry(message: message, options: options, share: share), at: position)
         case .inFlight:
             let position = try reading.number(bytes)
-            let options = try DeliveryOptions(reading: bytes, &reading.reader)
+            let (options, share) = try DeliveryOptions.read(bytes, &reading.reader)
             let stage = try reading.reader.byte(bytes)
             let packetID = try reading.reader.uint16(bytes)
             // A message whose PUBREC has come is not kept.
@@ -258,7 +265,8 @@ extension RecoveredState {
             releases += 1
             sessions[name]?.put(
                 Entry(
-                    message: message, options: options, packetID: packetID, stage: stage,
+                    message: message, options: options, share: share, packetID: packetID,
+                    stage: stage,
                     releaseOrder: releases), at: position)
         case .sent:
             let position = try reading.number(bytes)

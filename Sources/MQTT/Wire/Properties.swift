@@ -57,6 +57,24 @@ public struct Properties: Hashable, Sendable {
         return range
     }
 
+    /// Copies all properties but one to the end of `arena`, in their order; the result points there.
+    public func append(
+        to arena: inout [UInt8], from source: Span<UInt8>, leavingOut identifier: PropertyIdentifier
+    ) -> Properties {
+        let start = arena.count
+        var properties = makeIterator()
+        var from = properties.position
+        while let property = properties.next(in: source) {
+            if property.identifier != identifier {
+                arena.append(contentsOf: source.extracting(from..<properties.position))
+            }
+            from = properties.position
+        }
+        return Properties(
+            region: ByteRange(start..<arena.count),
+            present: present & ~(1 << UInt64(identifier.rawValue)))
+    }
+
     private func integer(
         _ identifier: PropertyIdentifier, _ type: PropertyIdentifier.ValueType,
         in source: Span<UInt8>
