@@ -155,7 +155,9 @@ final class BrokerStore {
 
     private func checkRoom() {
         if case .failed = state { return }
-        change(to: handle.isOutOfRoom ? .full : .ready)
+        // Shards that refuse messages are told only by a change: one that came and went is one, too.
+        let wasOut = handle.takeReachedFloor()
+        change(to: wasOut || handle.isOutOfRoom ? .full : .ready)
     }
 
     private func change(to new: State) {

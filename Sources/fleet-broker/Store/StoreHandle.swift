@@ -21,6 +21,8 @@ final class StoreHandle: Sendable {
         var bytesBefore: UInt64 = 0
         /// The last commit found no room.
         var failedForRoom = false
+        /// A commit reached the floor, and its shard refuses messages since then.
+        var reachedFloor = false
         /// Free bytes of the file system below which there is no room.
         var floor: UInt64 = 0
         var commits: UInt64 = 0
@@ -42,6 +44,20 @@ final class StoreHandle: Sendable {
         if failed { return true }
         guard let space = try? Files.space(at: folder) else { return false }
         return space.availableBytes < floor
+    }
+
+    private func reachesFloor() -> Bool {
+        guard isOutOfRoom else { return false }
+        state.withLock { $0.reachedFloor = true }
+        return true
+    }
+
+    /// Whether a commit has reached the floor since the last call, even if there is room again.
+    func takeReachedFloor() -> Bool {
+        state.withLock { state in
+            defer { state.reachedFloor = false }
+            return state.reachedFloor
+        }
     }
 
     func setFloor(_ bytes: Int) { state.withLock { $0.floor = UInt64(bytes) } }
@@ -88,7 +104,7 @@ final class StoreHandle: Sendable {
                     state.lastCommit = took
                 }
                 if let obsolete = turn.obsolete { delete(upTo: obsolete, shard: shard) }
-                completion(isOutOfRoom ? .committedAtTheFloor : .committed)
+                completion(reachesFloor() ? .committedAtTheFloor : .committed)
             case .failure(let error):
                 if error.kind == .full { state.withLock { $0.failedForRoom = true } }
                 completion(.failed)
