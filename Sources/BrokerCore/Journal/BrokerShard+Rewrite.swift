@@ -24,11 +24,15 @@ extension BrokerShard {
 
     /// Begins to write everything anew when too much of what is stored is dead.
     mutating func rewriteIfWasteful() {
-        // With no room, every byte counts.
-        let slack = isStoreTight ? journal.limits.promptBytes : journal.limits.slackBytes
-        guard rewrite == nil, journal.isRecording, !journal.isCommitting,
-            journal.storedBytes > 2 * liveBytes + slack
-        else { return }
+        guard rewrite == nil, journal.isRecording, !journal.isCommitting else { return }
+        // With no room on the disk every byte counts, but what is written anew needs some itself: until it
+        // is little beside what goes, whoever takes and acknowledges messages makes it less.
+        let limits = journal.limits
+        let allowed =
+            hasStoreRoom
+            ? 2 * liveBytes + (isStoreTight ? limits.promptBytes : limits.slackBytes)
+            : 8 * liveBytes + limits.promptBytes
+        guard journal.storedBytes > allowed else { return }
         beginRewrite()
     }
 

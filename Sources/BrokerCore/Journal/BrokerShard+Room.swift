@@ -6,6 +6,8 @@ extension BrokerShard {
     public mutating func setStoreRoom(_ hasRoom: Bool, at now: MonotonicTime) {
         hasStoreRoom = hasRoom
         checkStoreRoom(now)
+        // Nothing may be committed from here on until there is room: what is dead goes now.
+        rewriteIfWasteful()
     }
 
     /// The store was replaced by an empty one: all that is live is the next turn, and nothing that was

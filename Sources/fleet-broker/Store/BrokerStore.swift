@@ -158,6 +158,7 @@ final class BrokerStore {
         // Shards that refuse messages are told only by a change: one that came and went is one, too.
         let wasOut = handle.takeReachedFloor()
         change(to: wasOut || handle.isOutOfRoom ? .full : .ready)
+        if state == .full { handle.trim() }
     }
 
     private func change(to new: State) {

@@ -136,7 +136,8 @@ final class StoreHandle: Sendable {
         }
     }
 
-    private func trim() {
+    /// Gives free pages of the file back to the file system, where there are many or room is needed.
+    func trim() {
         let (thread, needsRoom) = (state.withLock { $0.thread }, isOutOfRoom)
         _ = thread?.submit { database throws(StoreError) in
             try database.trim(needsRoom: needsRoom)
