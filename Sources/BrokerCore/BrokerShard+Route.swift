@@ -103,7 +103,10 @@ extension BrokerShard {
         if delivery.view.isRetained { retain(source, &delivery) }
         // Delivering routes nothing, so that the matches stay as they are; to move a kilobyte of them
         // out of the shard and back would cost more than many a delivery.
-        subscriptions.match(source.extracting(delivery.view.topic.range), into: &matches)
+        let topic = source.extracting(delivery.view.topic.range)
+        if !matchedTopic.isRepeated(topic, at: subscriptions.changes) {
+            subscriptions.match(topic, into: &matches)
+        }
         let taken =
             matches.mayOverlap
             ? deliverFolded(source, &delivery, from: publisher)

@@ -8,6 +8,7 @@ extension BrokerShard {
     /// Gives a message to one member of each group whose filter matches. Returns how many there were.
     @inline(never)
     mutating func deliverShared(_ source: Span<UInt8>, _ delivery: inout Delivery) -> Int {
+        matchedTopic.forget()
         shares.tree.match(source.extracting(delivery.view.topic.range), into: &matches)
         let groups = matches.matches.count
         for index in 0..<groups {

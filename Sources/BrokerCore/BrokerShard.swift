@@ -39,6 +39,8 @@ public struct BrokerShard: ~Copyable {
     /// Connections that wait for a turn, each once for each gate.
     var gated = RingQueue<GatedConnection>()
     var matches = MatchBuffer()
+    /// What `matches` are of.
+    var matchedTopic = RepeatedTopic()
     /// The client whose packets are taken has acknowledged something, and more waits for it.
     var mustPump = false
     /// Room for a message whose topic came as an alias.
@@ -55,6 +57,9 @@ public struct BrokerShard: ~Copyable {
     /// By shard: what this turn has for it.
     var outboxes: [ShardMail] = []
     let others: ShardSet
+    /// The topic that was asked for last in the board's table, and who may want it.
+    var soughtTopic = RepeatedTopic()
+    var soughtShards = ShardSet.none
     /// Shards that are behind with what they were sent.
     var crowded = ShardSet.none
     /// Clients that are not read until none is.

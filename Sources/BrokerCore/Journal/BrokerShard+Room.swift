@@ -46,6 +46,7 @@ extension BrokerShard {
         if view.isRetained && isDurable && !view.payload.isEmpty { return true }
         guard view.qos != .atMostOnce else { return false }
         if view.qos == .exactlyOnce && isDurable && isKept(publisher) { return true }
+        matchedTopic.forget()
         var found = MatchBuffer()
         swap(&found, &matches)
         subscriptions.match(topic, into: &found)

@@ -14,7 +14,10 @@ extension BrokerShard {
         if delivery.view.isRetained {
             stamp(&delivery, source)
         } else if let interest = board.interest {
-            targets.bits = interest.shards(wanting: topic, among: others.bits)
+            if !soughtTopic.isRepeated(topic, at: interest.changes) {
+                soughtShards.bits = interest.shards(wanting: topic, among: others.bits)
+            }
+            targets = soughtShards
         }
         guard !targets.isEmpty else { return false }
         if targets.intersects(crowded) { awaitShard(publisher) }

@@ -98,6 +98,9 @@ public struct SubscriptionTree: Sendable {
     /// Subscriptions held.
     public var count: Int { byListAndSubscriber.count }
 
+    /// Counts what changed: as long as it stays the same, so do the matches of a topic.
+    public private(set) var changes: UInt64 = 0
+
     /// Nodes in use, the root left out.
     public internal(set) var nodeCount = 0
 
@@ -122,6 +125,7 @@ public struct SubscriptionTree: Sendable {
         let known = find(filter, subscriber: subscriber)
         if known != SubscriptionTree.none {
             subscriptions[Int(known)].options = options
+            changes &+= 1
             return .replaced
         }
         guard filter.levelCount <= min(limits.maximumLevels, SubscriptionTree.deepestLevel),
@@ -262,6 +266,7 @@ extension SubscriptionTree {
 
     /// Puts a subscription first into the list of its filter and into that of its subscriber.
     private mutating func link(_ index: UInt32, _ hasWildcard: Bool) {
+        changes &+= 1
         let subscription = subscriptions[Int(index)]
         let membership = memberships[Int(index)]
         let subscriber = Int(subscription.subscriber)
@@ -279,6 +284,7 @@ extension SubscriptionTree {
     }
 
     private mutating func unlink(_ index: UInt32, _ hasWildcard: Bool) {
+        changes &+= 1
         let subscription = subscriptions[Int(index)]
         let membership = memberships[Int(index)]
         let subscriber = Int(subscription.subscriber)

@@ -14,14 +14,21 @@ public final class TopicInterest: Sendable {
 
     private let buckets = InlineArray<8_192, Atomic<UInt64>> { _ in Atomic(0) }
 
+    private let changeCount = Atomic<UInt64>(0)
+
     public init() {}
+
+    /// Counts what changed: as long as it stays the same, so do the answers.
+    public var changes: UInt64 { changeCount.load(ordering: .acquiring) }
 
     fileprivate func insert(_ shard: Int, at bucket: Int) {
         buckets[bucket].bitwiseOr(1 << UInt64(shard), ordering: .sequentiallyConsistent)
+        changeCount.wrappingAdd(1, ordering: .releasing)
     }
 
     fileprivate func remove(_ shard: Int, at bucket: Int) {
         buckets[bucket].bitwiseAnd(~(1 << UInt64(shard)), ordering: .sequentiallyConsistent)
+        changeCount.wrappingAdd(1, ordering: .releasing)
     }
 
     /// Those of `candidates`, one bit for each shard, that may want the topic.
