@@ -33,6 +33,8 @@ public enum BrokerAction: Sendable {
     case authenticate(ConnectionID, user: [UInt8], password: [UInt8])
     /// Hand it over to another shard: `release(_:)` here, `adopt(_:at:)` and `takeMoved(_:at:)` there.
     case move(ConnectionID, shard: Int)
+    /// Take the next step of an enhanced authentication and call `exchanged(_:_:at:)`.
+    case exchange(ConnectionID, data: [UInt8], isFirst: Bool)
     /// Do not read from it until `resumeReading`.
     case pauseReading(ConnectionID)
     case resumeReading(ConnectionID)

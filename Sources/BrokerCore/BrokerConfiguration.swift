@@ -80,6 +80,9 @@ public struct BrokerConfiguration: Sendable, Equatable {
     public var sharedSubscriptionsBefore5 = false
     /// Who may publish and read what.
     public var access = AccessPolicy.open
+    /// Whether SUBACK says 0x80 (Unspecified error) in place of 0x87 (Not authorized) to 5.0 clients, and no
+    /// reason: who may not subscribe does not learn that a rule says so.
+    public var concealsRefusals = false
     /// Whether what a member of a shared subscription has not acknowledged goes to another member as soon
     /// as its connection ends; else when its session does.
     public var redistributesOnDisconnect = false
@@ -152,6 +155,8 @@ public struct AccessRules: Sendable, Equatable {
     /// The user is whoever the transport has proven (`BrokerShard.identified`): a certificate or a key
     /// instead of a password.
     public var takesIdentity: Bool
+    /// What CONNECT may name as its authentication method.
+    public var authenticationMethods: [[UInt8]] = []
     /// The listener's address as the configuration writes it, which roles may ask for.
     public var listener: String
 

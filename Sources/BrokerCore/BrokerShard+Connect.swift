@@ -21,19 +21,29 @@ extension BrokerShard {
         if let size = properties.uint32(.maximumPacketSize, in: source) {
             connections[c].maximumPacketSize = min(size, UInt32(WireLimits.largestPacketSize))
         }
-        if properties.contains(.authenticationMethod) {
+        if properties.contains(.authenticationMethod),
+            !beginExchange(connect, source, c, now)
+        {
+            return
+        }
+        let proven = connections[c].exchange?.user
+        if let proven, let name = connect.username,
+            [UInt8](copying: source.extracting(name.range)) != proven
+        {
             return refuse(
-                c, .badAuthenticationMethod, "MQTT-4.12.0-1",
-                "enhanced authentication is not supported", now)
+                c, .badUserNameOrPassword, "MQTT-3.1.4-2",
+                "the user name is not the one that has been authenticated", now)
         }
         guard connections[c].phase == .authenticated || admit(connect, source, c, now) else {
             return
         }
         let (clientID, isAssigned) = clientIdentifier(connect, source, c)
         let owner =
-            connections[c].phase == .authenticated
-            ? connect.username.map { [UInt8](copying: source.extracting($0.range)) }
-            : connections[c].identity
+            proven != nil
+            ? proven
+            : connections[c].phase == .authenticated
+                ? connect.username.map { [UInt8](copying: source.extracting($0.range)) }
+                : connections[c].identity
         let rights = resolveRights(
             Principal(
                 user: owner, clientID: clientID, listener: connections[c].rules.value.listener))
@@ -52,7 +62,7 @@ extension BrokerShard {
         }
         let expiry = sessionExpiry(connect, source)
         let answer = connAckProperties(
-            connect, assigned: isAssigned ? clientID : nil,
+            connect, c, assigned: isAssigned ? clientID : nil,
             expiry: expiry.isLowered ? expiry.granted : nil)
         guard Self.connAckSize(answer) <= connections[c].maximumPacketSize else {
             // Nothing that follows would fit either, or not for long. [MQTT-3.1.2-24]
@@ -195,7 +205,7 @@ extension BrokerShard {
 
     /// What CONNACK says: what this server does not offer, and what it set itself. [MQTT-3.2.0-1]
     private func connAckProperties(
-        _ connect: Connect, assigned: [UInt8]?, expiry: UInt32?
+        _ connect: Connect, _ c: UInt32, assigned: [UInt8]?, expiry: UInt32?
     ) -> PropertyWriter {
         var writer = PropertyWriter()
         guard connect.version == .v5_0 else { return writer }
@@ -208,6 +218,7 @@ extension BrokerShard {
         if limits.topicAliases > 0 {
             writer.add(.topicAliasMaximum, uint16: UInt16(clamping: limits.topicAliases))
         }
+        if connections[c].exchange != nil { add(exchangeOf: c, to: &writer) }
         if let seconds = loweredKeepAlive(connect) {
             writer.add(.serverKeepAlive, uint16: seconds)
         }

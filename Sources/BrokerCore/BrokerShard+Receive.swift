@@ -27,6 +27,9 @@ extension BrokerShard {
             }
             guard let decoded else { break }
             counters.packetsReceived &+= 1
+            if connections[c].phase == .exchanging, refuseBeforeConnAck(decoded.packet, c, now) {
+                return bytes.count
+            }
             if case .publish(let publish) = decoded.packet {
                 take(publish, ByteRange(offset..<decoded.end), bytes, c, now)
                 if configuration.limits.hasPublishRate, connections[c].phase == .connected,
@@ -38,13 +41,19 @@ extension BrokerShard {
                 if connections[c].awaitsRoom { return offset }
             } else {
                 take(decoded.packet, bytes, c, now)
-                if connections[c].holdsInput && connections[c].phase == .connected {
+                if case .connect = decoded.packet, connections[c].phase == .exchanging {
+                    connections[c].exchange?.connect = [UInt8](
+                        copying: bytes.extracting(offset..<decoded.end))
+                }
+                let keepsPacket =
+                    connections[c].phase != .connected && connections[c].phase != .exchanging
+                if connections[c].holdsInput && !keepsPacket {
                     connections[c].lastReceived = now
                     return decoded.end
                 }
             }
             switch connections[c].phase {
-            case .connected: offset = decoded.end
+            case .connected, .exchanging: offset = decoded.end
             case .closing: return bytes.count
             // CONNECT stays where it is, to be taken again.
             case .authenticating, .awaitingConnect, .moving, .authenticated: return offset
@@ -52,6 +61,23 @@ extension BrokerShard {
         }
         if offset > 0 { connections[c].lastReceived = now }
         return offset
+    }
+
+    /// Between CONNECT with an authentication method and CONNACK a client sends AUTH or DISCONNECT only.
+    /// [MQTT-3.1.2-30]
+    private mutating func refuseBeforeConnAck(
+        _ packet: Packet, _ c: UInt32, _ now: MonotonicTime
+    ) -> Bool {
+        switch packet {
+        case .auth: return false
+        case .disconnect:
+            end(c, .byClient, now)
+        default:
+            refuse(
+                c, .protocolError, "MQTT-3.1.2-30", "neither AUTH nor DISCONNECT before CONNACK",
+                now)
+        }
+        return true
     }
 
     private mutating func take(
@@ -73,9 +99,7 @@ extension BrokerShard {
             counters.controlPacketsSent &+= 1
             markDirty(c)
         case .disconnect(let packet): take(packet, source, c, now)
-        case .auth:
-            // Enhanced authentication is not announced, so none can go on.
-            fail(c, .protocolError, "MQTT-4.12.0-6", "AUTH without an authentication method", now)
+        case .auth(let packet): take(packet, source, c, now)
         case .connAck, .subAck, .unsubAck, .pingResp:
             fail(c, .protocolError, "2.1.2", "a packet that only a server sends", now)
         }

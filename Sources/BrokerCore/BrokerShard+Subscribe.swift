@@ -23,7 +23,7 @@ extension BrokerShard {
                 ? take(request, source, identifier: identifier, c) : Self.tooMany
             codes.append(code(result.reason, c))
             if result.reason.isError {
-                detail = result.detail
+                if !isConcealed(result.reason) { detail = result.detail }
                 log(
                     .subscriptionRefused(
                         ConnectionID(connections.key(at: c)), clientID: clientID(c),
@@ -137,7 +137,12 @@ extension BrokerShard {
 
     /// Before 5.0 there is one code for "refused". [MQTT-3.9.3-2] of 3.1.1
     private func code(_ reason: ReasonCode, _ c: UInt32) -> UInt8 {
-        reason.isError && !connections.read(c) { $0.isVersion5 } ? 0x80 : reason.rawValue
+        let isVersion5 = connections.read(c) { $0.isVersion5 }
+        return reason.isError && (!isVersion5 || isConcealed(reason)) ? 0x80 : reason.rawValue
+    }
+
+    private func isConcealed(_ reason: ReasonCode) -> Bool {
+        configuration.concealsRefusals && reason == .notAuthorized
     }
 
     /// UNSUBSCRIBE. [MQTT-3.10.4-1] to [MQTT-3.10.4-6]

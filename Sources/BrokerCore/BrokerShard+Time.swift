@@ -37,7 +37,7 @@ extension BrokerShard {
 
     private mutating func connectionIsDue(_ c: UInt32, _ now: MonotonicTime) {
         switch connections[c].phase {
-        case .awaitingConnect, .moving, .authenticating, .authenticated:
+        case .awaitingConnect, .moving, .authenticating, .authenticated, .exchanging:
             end(c, .noConnectInTime, now)
         case .connected where connections[c].awaitsRoom || connections[c].awaitsCommit:
             waitIsDue(c, now)

@@ -184,7 +184,9 @@ extension BrokerShard {
     /// Counts what the input holds of an undone CONNECT; with too much of it in all, a large one goes.
     mutating func countConnecting(_ c: UInt32, _ now: MonotonicTime) {
         let phase = connections[c].phase
-        let held = phase == .connected || phase == .closing ? 0 : connections[c].input.count
+        let held =
+            phase == .connected || phase == .closing
+            ? 0 : connections[c].input.count + (connections[c].exchange?.connect.count ?? 0)
         connectingBytes += held - connections[c].countedBytes
         connections[c].countedBytes = held
         guard held > BrokerLimits.freeConnectBytes,

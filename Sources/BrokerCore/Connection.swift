@@ -10,6 +10,8 @@ struct Connection: ~Copyable {
         case authenticating
         /// The password was right; CONNECT is taken from `input` again.
         case authenticated
+        /// Client and server authenticate each other by AUTH; CONNECT is kept in `exchange`.
+        case exchanging
         case connected
         /// What is in `output` leaves; nothing is taken any more.
         case closing
@@ -71,6 +73,8 @@ struct Connection: ~Copyable {
     var session = Connection.noSession
     /// What its CONNECT says that it is, until that is settled.
     var claim: ClientClaim?
+    /// Its enhanced authentication; `nil` where CONNECT named no method.
+    var exchange: Exchange?
     var connectedAt = MonotonicTime.zero
     var lastReceived: MonotonicTime
     /// The deadline in the shard's heap that counts.
@@ -120,7 +124,7 @@ struct Connection: ~Copyable {
     /// Whether what comes is kept for later: the connection moves, a password is checked, retained messages
     /// are looked up, or the client has to wait.
     var holdsInput: Bool {
-        phase == .authenticating || phase == .moving
+        phase == .authenticating || phase == .moving || exchange?.awaitsShell == true
             || phase == .connected && (awaitsLookups || awaitsRoom || awaitsRate)
     }
 

@@ -36,6 +36,9 @@ final class BrokerServer {
         let check: ShardServer.Authenticate = { user, password, peer, completion in
             passwords.check(user: user, password: password, from: peer, completion)
         }
+        let find: ShardServer.FindVerifier = { user, completion in
+            completion(passwords.users?.exchangeVerifier(of: user))
+        }
         var store: BrokerStore?
         shards = try ShardGroup(
             settings.threads, on: loop, mailLimit: configuration.limits.exchangeBytes
@@ -47,11 +50,25 @@ final class BrokerServer {
             return ShardServer(
                 core, store: store?.handle, loop: own, log: log,
                 handshakesPerTurn: settings.handshakesPerTurn,
-                authenticate: own === loop ? check : Self.asking(loop, check, from: own))
+                authenticate: own === loop ? check : Self.asking(loop, check, from: own),
+                findVerifier: own === loop ? find : Self.asking(loop, find, from: own))
         }
         self.store = store
         context.whenAlive = { [shards] alive in
             shards.onEvery({ _ in true }, then: { _ in alive() })
+        }
+    }
+
+    /// `find` for a shard with another loop.
+    private static func asking(
+        _ loop: EventLoop, _ find: @escaping ShardServer.FindVerifier, from own: EventLoop
+    ) -> ShardServer.FindVerifier {
+        let find = LoopBound(find, on: loop)
+        return { user, completion in
+            let completion = LoopBound(completion, on: own)
+            find.run { find in
+                find(user) { verifier in completion.run { $0(verifier) } }
+            }
         }
     }
 

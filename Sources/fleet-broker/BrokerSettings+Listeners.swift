@@ -13,9 +13,11 @@ extension BrokerSettings {
             listener.allowsAnonymous ?? allowsAnonymous
             ?? (listener.isUnix && listener.proxies == nil
                 || passwordFile == nil && listener.isLocal)
-        return AccessRules(
+        var rules = AccessRules(
             allowsAnonymous: isOpen, checksPasswords: passwordFile != nil,
             takesIdentity: listener.tls?.identity != nil, listener: listener.label)
+        if passwordFile != nil { rules.authenticationMethods = [Array(SCRAMExchange.method.utf8)] }
+        return rules
     }
 
     func readListener(_ reader: ConfigurationReader) -> ListenerSettings? {

@@ -97,6 +97,7 @@ struct BrokerSettings {
         ).map { UInt16($0) }
         broker.sharedSubscriptionsBefore5 = reader.boolean(
             "shared_subscriptions_before_5", default: false)
+        broker.concealsRefusals = reader.boolean("conceal_refusals", default: false)
         broker.redistributesOnDisconnect = reader.boolean(
             "redistribute_on_disconnect", default: false)
     }

@@ -22,12 +22,21 @@ final class ShardServer: EventHandler {
         _ completion: @escaping (AuthenticationResult) -> Void
     ) -> Void
 
+    /// Finds what a user's password is checked by in a SCRAM exchange, and calls back on this loop; a
+    /// made-up one for who is not known.
+    typealias FindVerifier = (
+        _ user: [UInt8], _ completion: @escaping (SCRAMVerifier?) -> Void
+    ) -> Void
+
     let loop: EventLoop
     let log: Log
     var shard: BrokerShard
     /// `nil`: nothing is kept.
     let store: StoreHandle?
     private let authenticate: Authenticate
+    let findVerifier: FindVerifier
+    /// SCRAM exchanges that wait for their client's second message.
+    var exchanges: [ConnectionID: SCRAMExchange] = [:]
     /// The turn that the store has, until it is committed.
     var pendingTurn: Turn?
     /// Counts the stores; an answer of one that was replaced is no answer.
@@ -58,7 +67,8 @@ final class ShardServer: EventHandler {
     init(
         _ shard: consuming BrokerShard, store: StoreHandle?, loop: EventLoop, log: Log,
         handshakesPerTurn: Int,
-        authenticate: @escaping Authenticate
+        authenticate: @escaping Authenticate,
+        findVerifier: @escaping FindVerifier
     ) {
         self.shard = shard
         self.loop = loop
@@ -67,6 +77,7 @@ final class ShardServer: EventHandler {
         handshakesLeft = handshakesPerTurn
         self.store = store
         self.authenticate = authenticate
+        self.findVerifier = findVerifier
         if store != nil { commits = loop.makePort { [weak self] in self?.take($0) } }
         loop.atEndOfTick { [weak self] in self?.endTick() }
     }
@@ -115,6 +126,7 @@ extension ShardServer {
     func forget(_ link: Link) {
         loop.remove(link.transport.descriptor)
         links[link.id.slot] = nil
+        exchanges[link.id] = nil
         linkCount -= 1
     }
 
@@ -285,6 +297,7 @@ extension ShardServer {
         case .move(let id, let target): move(id, to: target)
         case .authenticate(let id, let user, let password):
             check(id, user: user, password: password)
+        case .exchange(let id, let data, let isFirst): exchange(id, data, isFirst: isFirst)
         case .pauseReading(let id): setPaused(id, true)
         case .resumeReading(let id): setPaused(id, false)
         case .log(let event):

@@ -16,6 +16,8 @@ struct UserTable: Sendable {
     let path: String
     /// What is asked in place of an unknown user's, so that both take the same time.
     private let nobody: SCRAMVerifier
+    /// Salts of users who are not known are made with it.
+    private let secret: [UInt8]
 
     init(path: String) throws(DaemonError) {
         let bytes: [UInt8]
@@ -27,7 +29,8 @@ struct UserTable: Sendable {
         try self.init(text: String(decoding: bytes, as: UTF8.self), path: path)
     }
 
-    init(text: String, path: String) throws(DaemonError) {
+    init(text: String, path: String, secret: [UInt8] = Self.processSecret) throws(DaemonError) {
+        self.secret = secret
         self.path = path
         var iterations = SCRAMVerifier.defaultIterations
         for (index, line) in PasswordFile.lines(of: text).enumerated() {
@@ -52,6 +55,9 @@ struct UserTable: Sendable {
         }
         nobody = Self.makeNobody(iterations)
     }
+
+    /// One for the life of the process: a salt must not change when the file is read again.
+    static let processSecret = SystemRandom.bytes(32)
 
     private static func fault(_ path: String, _ index: Int, _ why: String) -> DaemonError {
         DaemonError(.configuration, "\(path):\(index + 1): \(why)")
@@ -85,6 +91,14 @@ struct UserTable: Sendable {
     func verifier(of user: [UInt8]) -> SCRAMVerifier? {
         if case .scram(let verifier) = passwords[user] { return verifier }
         return nil
+    }
+
+    /// What a SCRAM exchange is checked by: for who has no verifier one that no password has, always with
+    /// the same salt for the same name, so that nobody learns who is known here.
+    func exchangeVerifier(of user: [UInt8]) -> SCRAMVerifier {
+        if let known = verifier(of: user) { return known }
+        let salt = Digest.hmacSHA256(key: secret, user)
+        return nobody.with(salt: Array(salt.prefix(SCRAMVerifier.saltLength)))
     }
 
     /// The user's password is kept otherwise from now on.

@@ -109,6 +109,18 @@ struct AccessTests {
 
     // MARK: Subscribe
 
+    @Test func `a refusal says nothing where it is to be concealed`() throws {
+        let broker = broker(try all())
+        var configuration = broker.shard.configuration
+        configuration.concealsRefusals = true
+        broker.shard.reconfigure(configuration, at: broker.now)
+        let client = try client(broker, "c", "other")
+        client.subscribe([("t", SubscriptionOptions(qos: .atMostOnce))])
+        let answer = try #require(client.received().first)
+        #expect(answer.codes == [0x80])
+        #expect(answer.string(.reasonString) == nil)
+    }
+
     @Test func `a subscription that is not allowed is refused`() throws {
         let broker = broker(
             try AccessPolicyTests.role("r", users: ["r"], subscribe: ["a/#", "c/%c"]))

@@ -8,6 +8,8 @@ final class TestBroker {
     var now = MonotonicTime(nanoseconds: 1_000_000_000)
     var events: [BrokerEvent] = []
     var passwordChecks: [(connection: ConnectionID, user: [UInt8], password: [UInt8])] = []
+    /// Steps of enhanced authentications that the shell was asked for.
+    var steps: [(connection: ConnectionID, data: [UInt8], isFirst: Bool)] = []
     var turns: [Turn] = []
     /// Commits each turn at once; false: `commit()` does.
     var commitsAtOnce = true
@@ -59,6 +61,8 @@ final class TestBroker {
             case .move(let id, let target): moving.append((id, target))
             case .authenticate(let id, let user, let password):
                 passwordChecks.append((id, user, password))
+            case .exchange(let id, let data, let isFirst):
+                steps.append((id, data, isFirst))
             case .pauseReading(let id): clients[id]?.isPaused = true
             case .resumeReading(let id): clients[id]?.isPaused = false
             case .log(let event): events.append(event)

@@ -58,6 +58,16 @@ public struct SCRAMVerifier: Hashable, Sendable, CustomStringConvertible {
         serverKey = server
     }
 
+    private init(_ other: SCRAMVerifier, salt: [UInt8]) {
+        iterations = other.iterations
+        self.salt = salt
+        storedKey = other.storedKey
+        serverKey = other.serverKey
+    }
+
+    /// The same with another salt: the verifier of no password.
+    public func with(salt: [UInt8]) -> SCRAMVerifier { SCRAMVerifier(self, salt: salt) }
+
     /// The text form, without the password.
     public var description: String {
         "SCRAM-SHA-256$\(iterations):\(Base64.encode(salt))"
