@@ -35,7 +35,9 @@ extension BrokerShard {
     ) -> Bool {
         if connections[c].phase == .authenticated, connections[c].exchange != nil { return true }
         let properties = connect.properties
+        // Where the transport has named the user, nobody proves to be another one.
         guard let range = properties.range(.authenticationMethod, in: source),
+            !connections[c].rules.value.takesIdentity,
             connections[c].rules.value.authenticationMethods.contains(
                 [UInt8](copying: source.extracting(range.range)))
         else {
@@ -78,6 +80,7 @@ extension BrokerShard {
         _ c: UInt32, _ properties: Properties, _ source: Span<UInt8>, isFirst: Bool
     ) {
         connections[c].exchange?.awaitsShell = true
+        pauseReading(c)
         connections[c].exchange?.awaitsClient = false
         let data = properties.range(.authenticationData, in: source)
             .map { [UInt8](copying: source.extracting($0.range)) }
@@ -95,6 +98,7 @@ extension BrokerShard {
         else { return }
         let c = id.index
         connections[c].exchange?.awaitsShell = false
+        if connections[c].phase == .exchanging { resumeReading(c) }
         switch result {
         case .challenge(let data):
             connections[c].exchange?.awaitsClient = true
@@ -108,6 +112,7 @@ extension BrokerShard {
         }
         if connections[c].phase != .closing { takeInput(c, now) }
         countConnecting(c, now)
+        listenAgain(c, now)
     }
 
     private mutating func accept(

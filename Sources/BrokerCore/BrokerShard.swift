@@ -303,7 +303,7 @@ extension BrokerShard {
     }
 
     /// A client that was not listened to because it left answers unread has read some.
-    private mutating func listenAgain(_ c: UInt32, _ now: MonotonicTime) {
+    mutating func listenAgain(_ c: UInt32, _ now: MonotonicTime) {
         guard connections[c].phase == .connected else { return }
         // It lives, and may not be heard saying so.
         connections[c].lastReceived = now

@@ -25,7 +25,14 @@ extension ShardServer {
         guard let exchange = exchanges.removeValue(forKey: id),
             let answer = exchange.finish(clientFinal: data)
         else { return tell(id, .refused) }
-        tell(id, .accepted(user: exchange.user, data: answer))
+        findVerifier(exchange.user) { [weak self] verifier in
+            guard let self, self.link(id) != nil else { return }
+            // Not when the file has been read again meanwhile, and says otherwise.
+            guard let verifier, exchange.isChecked(by: verifier) else {
+                return self.tell(id, .refused)
+            }
+            self.tell(id, .accepted(user: exchange.user, data: answer))
+        }
     }
 
     private func tell(_ id: ConnectionID, _ result: ExchangeResult) {

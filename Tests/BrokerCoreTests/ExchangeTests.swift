@@ -99,6 +99,39 @@ import Testing
         #expect(client.received().last?.connAck?.reasonCode == .success)
     }
 
+    @Test func `a client is not read while the shell is asked`() throws {
+        let broker = TestBroker()
+        let client = try connect(broker)
+        #expect(client.isPaused)
+        try answer(broker, .challenge([2]))
+        #expect(!client.isPaused)
+        auth(client, .continueAuthentication, [3])
+        #expect(client.isPaused)
+        try answer(broker, .accepted(user: Array("alice".utf8), data: [4]))
+        #expect(!client.isPaused)
+        _ = client.received()
+        auth(client, .reAuthenticate, [5])
+        #expect(client.isPaused)
+        client.send(.pingReq)
+        #expect(client.conversation().isEmpty)
+        try answer(broker, .challenge([6]))
+        #expect(!client.isPaused)
+        #expect(client.conversation().last == "pingresp")
+        broker.shard.checkInvariants()
+    }
+
+    @Test func `who the transport has named does not prove to be another`() throws {
+        let broker = TestBroker()
+        var rules = AccessRules(
+            allowsAnonymous: false, checksPasswords: true, takesIdentity: true)
+        rules.authenticationMethods = [Array("M".utf8)]
+        let client = try #require(broker.open(.v5_0, rules: rules))
+        broker.shard.identified(client.id, user: Array("alice".utf8))
+        client.connect("a") { $0.add(.authenticationMethod, string: "M") }
+        #expect(broker.steps.isEmpty)
+        #expect(client.conversation() == ["connack 0x8c"])
+    }
+
     @Test func `a method that is not offered is refused`() throws {
         // [MQTT-4.12.0-1]
         let client = try connect(TestBroker(), method: "other")

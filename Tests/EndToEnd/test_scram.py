@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
+import signal
 import socket
 import subprocess
 
@@ -136,6 +137,24 @@ def test_a_connected_client_does_it_again(broker):
 def test_a_wrong_password_and_an_unknown_user_look_alike(broker, user, password):
     talk = Conversation(broker.port)
     log_in(talk, user, password)
+    assert talk.receive()[:2] == (CONNACK, 0x86)
+
+
+@pytest.mark.parametrize("change", ["removed", "another password"])
+def test_a_user_who_changes_between_the_steps_is_refused(broker, tmp_path, change):
+    talk = Conversation(broker.port)
+    bare = b"n=alice,r=between"
+    talk.connect(b"c", b"n,," + bare)
+    kind, _, found = talk.receive()
+    assert kind == AUTH
+    arguments = ["--delete"] if change == "removed" else []
+    done = subprocess.run([program("fleet-broker"), "passwd", tmp_path / "users", "alice", *arguments],
+                          input="other\n", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    broker.process.signal(signal.SIGHUP)
+    broker.process.wait_for("configuration reloaded")
+    final, _ = client_final(b"secret", bare, found[0x16])
+    talk.auth(0x18, final)
     assert talk.receive()[:2] == (CONNACK, 0x86)
 
 

@@ -50,6 +50,9 @@ public struct SCRAMExchange: Sendable {
         return serverFirst
     }
 
+    /// Whether the client's proof was held against this verifier, and not one that it had before.
+    public func isChecked(by verifier: SCRAMVerifier) -> Bool { self.verifier == verifier }
+
     /// Reads `c=BINDING,r=NONCE,p=PROOF`; answers `v=SIGNATURE`, or `nil` where the proof is wrong.
     public func finish(clientFinal message: [UInt8]) -> [UInt8]? {
         guard let verifier, message.count <= Self.longestMessage,
