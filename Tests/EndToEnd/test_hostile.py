@@ -91,7 +91,9 @@ BAD_PROPERTIES = {
     "duplicate in PUBLISH": (connect5() + publish5(b"\x02\0\0\0\1" * 2), 0x82),
     "cut short in PUBLISH": (connect5() + publish5(b"\x02\0\0"), 0x81),
     "a topic alias of 0": (connect5() + publish5(b"\x23\0\0"), 0x94),
-    "a topic alias above the maximum": (connect5() + publish5(b"\x23\0\1"), 0x94),
+    "a topic alias above the maximum of 32": (connect5() + publish5(b"\x23\0\x21"), 0x94),
+    "a topic alias that names nothing": (
+        connect5() + mqtt.publish("", version="5", properties=b"\x23\0\x20"), 0x82),
     "thousands in PUBLISH": (connect5() + publish5(USER_PROPERTY * 5_000), 0x97),
 }
 
@@ -111,7 +113,7 @@ def test_invalid_properties(fleet_broker, name):
 
 SHARED = {
     "without a filter": (b"$share/name", 0x8F), "with an empty one": (b"$share/name/", 0x8F),
-    "without a name": (b"$share//a", 0x8F), "whole": (b"$share/name/a", 0x9E),
+    "without a name": (b"$share//a", 0x8F), "whole": (b"$share/name/a", 0x00),
 }
 
 
