@@ -285,13 +285,22 @@ extension BrokerShard {
     /// Forgets a session and all that it holds.
     mutating func endSession(_ s: UInt32, _ now: MonotonicTime) {
         // The will is sent when the session ends, if its delay has not passed. [MQTT-3.1.2-8]
+        let awaits = exchange.awaits
         if sessions[s].willDue < .distantFuture { publishWill(s, now) }
+        if keptInterest != nil && sessions[s].isRecorded {
+            for filter in filters(of: s) where !filter.isShared { unnoteKept(filter) }
+        }
         subscriptions.removeAll(s)
         let returned = takeBackShared(s) { _ in true }
         shares.leaveAll(s)
         counters.droppedSessionEnded += UInt64(sessions[s].pendingMessages)
-        recordSessionEnd(s)
-        sessionsByClientID[sessions[s].clientID] = nil
+        if exchange.awaits == awaits {
+            recordSessionEnd(s)
+        } else {
+            recordSessionEndLater(s)
+        }
+        let clientID = sessions[s].clientID
+        if sessionsByClientID[clientID] == s { sessionsByClientID[clientID] = nil }
         _ = sessions.remove(s)
         redistribute(returned, now)
     }

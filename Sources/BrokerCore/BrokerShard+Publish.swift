@@ -88,7 +88,8 @@ extension BrokerShard {
         sessions[s].incoming.insert(packetID)
         connections[c].openIncoming += 1
         let mark = journal.mark
-        guard isKept(s), recordIncoming(s, delivery.shared(in: source), packetID) else {
+        guard isKept(s), let serial = recordIncoming(s, delivery.shared(in: source), packetID)
+        else {
             let taken = route(source, &delivery, from: s)
             return sendAcknowledgement(
                 c, .pubRec, packetID, taken == 0 ? .noMatchingSubscribers : .success,
@@ -96,11 +97,11 @@ extension BrokerShard {
         }
         // Routed once the identifier is safe: until then a crash would have the client send it again,
         // and nobody would know that it had been routed.
-        let message = delivery.shared(in: source)
-        let publisher = SessionID(sessions.key(at: s))
         heldMessages.append(
             HeldMessage(
-                turn: journal.current, publisher: publisher, packetID: packetID, message: message))
+                turn: journal.current, serial: serial, session: sessions[s].number,
+                publisher: SessionID(sessions.key(at: s)), message: delivery.shared(in: source),
+                origin: HeldOrigin(shard: position.index, serial: serial)))
         sendAcknowledgement(c, .pubRec, packetID, since: mark)
         waitForCommit(c)
     }

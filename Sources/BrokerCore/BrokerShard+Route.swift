@@ -31,6 +31,8 @@ struct Delivery {
     var isServers = false
     /// The counted object, once something needs it.
     var message: Message?
+    /// Which one it was that was held for its commit, if it was.
+    var origin: HeldOrigin?
     /// Its place among all retained messages, where there are several shards; 0 for one that is not kept.
     var stamp: UInt64 = 0
     /// Who publishes it, where it is to be retained.
@@ -68,30 +70,40 @@ extension BrokerShard {
         return sent + routeHere(source, &delivery, from: publisher)
     }
 
-    /// Routes a message that exists as an object already: a will, or what was held for a commit.
-    mutating func route(_ message: Message, from publisher: UInt32, _ now: MonotonicTime) {
+    /// Routes a message that exists as an object already: a will, or what was held for a commit
+    /// (`origin`). Says whether other shards must commit it, too.
+    @discardableResult
+    mutating func route(
+        _ message: Message, from publisher: UInt32, origin: HeldOrigin? = nil,
+        _ now: MonotonicTime
+    ) -> Bool {
         var stamp: UInt64 = 0
+        let turn = exchange.awaits
         if position.count > 1 && !message.isExpired(at: now) {
             var delivery = Delivery(
-                view: message.view, message: message, remainingExpiry: 0, now: now)
+                view: message.view, message: message, origin: origin, remainingExpiry: 0,
+                now: now)
             let body = message.body
             _ = forward(body.span, &delivery, from: publisher)
             stamp = delivery.stamp
         }
-        routeHere(message, from: publisher, stamp: stamp, now)
+        routeHere(message, from: publisher, stamp: stamp, origin: origin, now)
+        return exchange.awaits != turn
     }
 
     mutating func routeHere(
-        _ message: Message, from publisher: UInt32, stamp: UInt64, _ now: MonotonicTime
+        _ message: Message, from publisher: UInt32, stamp: UInt64, origin: HeldOrigin?,
+        _ now: MonotonicTime
     ) {
         guard !message.isExpired(at: now) else {
             counters.droppedExpired += 1
             return
         }
         var delivery = Delivery(
-            view: message.view, message: message,
+            view: message.view, message: message, origin: origin,
             stamp: stamp, remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
         let body = message.body
+        if restored != nil { return routeRestored(body.span, &delivery, from: publisher) }
         routeHere(body.span, &delivery, from: publisher)
     }
 
@@ -107,11 +119,18 @@ extension BrokerShard {
         if !matchedTopic.isRepeated(topic, at: subscriptions.changes) {
             subscriptions.match(topic, into: &matches)
         }
-        let taken =
-            matches.mayOverlap
+        let taken = deliverMatches(source, &delivery, from: publisher)
+        return shares.isEmpty ? taken : taken + deliverShared(source, &delivery)
+    }
+
+    /// Delivers to those whom `matches` names.
+    @inline(__always)
+    mutating func deliverMatches(
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
+    ) -> Int {
+        matches.mayOverlap
             ? deliverFolded(source, &delivery, from: publisher)
             : deliverEach(source, &delivery, from: publisher)
-        return shares.isEmpty ? taken : taken + deliverShared(source, &delivery)
     }
 
     /// One subscription for each session.

@@ -122,7 +122,9 @@ extension BrokerShard {
         _ filter: TopicFilter, _ bits: SubscriptionBits, _ s: UInt32
     ) -> Bool {
         guard filter.isShared else {
-            return subscriptions.insert(filter, subscriber: s, options: bits.rawValue) != .refused
+            let result = subscriptions.insert(filter, subscriber: s, options: bits.rawValue)
+            if result == .added && sessions[s].isRecorded { noteKept(filter) }
+            return result != .refused
         }
         let isConnected = sessions[s].connection != Session.noConnection
         return shares.join(
@@ -131,8 +133,10 @@ extension BrokerShard {
 
     /// Ends a subscription; false where the session does not hold it.
     mutating func remove(_ filter: TopicFilter, _ s: UInt32) -> Bool {
-        filter.isShared
-            ? shares.leave(filter, session: s) : subscriptions.remove(filter, subscriber: s)
+        if filter.isShared { return shares.leave(filter, session: s) }
+        guard subscriptions.remove(filter, subscriber: s) else { return false }
+        if sessions[s].isRecorded { unnoteKept(filter) }
+        return true
     }
 
     /// Before 5.0 there is one code for "refused". [MQTT-3.9.3-2] of 3.1.1

@@ -75,16 +75,18 @@ extension BrokerShard {
     mutating func publishWill(_ s: UInt32, _ now: MonotonicTime) {
         sessions[s].willDue = .distantFuture
         guard let will = sessions[s].will.take() else { return }
-        recordWillCleared(s)
         let body = will.body
         let view = will.view
         guard rights(of: s).mayPublish(body.span.extracting(view.topic.range)) else {
             counters.willsRefused += 1
+            recordWillCleared(s)
             return log(.willRefused(clientID: sessions[s].clientID))
         }
         counters.willsPublished += 1
         // Its age counts from now, not from CONNECT.
         let publisher = view.isRetained ? rights(of: s) : nil
-        route(Message(view, in: body.span, at: now, publisher: publisher), from: s, now)
+        let message = Message(view, in: body.span, at: now, publisher: publisher)
+        guard route(message, from: s, now) else { return recordWillCleared(s) }
+        exchange.settlements.append((journal.current, .will(SessionID(sessions.key(at: s)))))
     }
 }

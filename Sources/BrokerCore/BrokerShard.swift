@@ -60,6 +60,8 @@ public struct BrokerShard: ~Copyable {
     /// The topic that was asked for last in the board's table, and who may want it.
     var soughtTopic = RepeatedTopic()
     var soughtShards = ShardSet.none
+    /// Those of them that may keep it.
+    var soughtKeepers = ShardSet.none
     /// Shards that are behind with what they were sent.
     var crowded = ShardSet.none
     /// Clients that are not read until none is.
@@ -68,6 +70,13 @@ public struct BrokerShard: ~Copyable {
     /// What the board counts of this shard.
     var toldConnections = 0
     var toldSessions = 0
+    var toldLiveBytes = 0
+    /// What it and the others owe each other.
+    var exchange: ShardExchange
+    /// Where sessions that outlive their connections have subscriptions, so that messages are kept.
+    var keptInterest: OwnInterest?
+    /// While what a store held is routed.
+    var restored: RestoredShard?
     /// The sum of all `Connection.countedBytes`.
     var connectingBytes = 0
     /// When expired retained messages are looked for next.
@@ -79,9 +88,14 @@ public struct BrokerShard: ~Copyable {
 
     struct HeldMessage {
         var turn: TurnNumber
-        var publisher: SessionID
-        var packetID: UInt16
+        /// Orders and names it, among all that the shard ever held.
+        var serial: UInt64
+        /// The number of the publisher's session, and where that is.
+        var session: UInt64
+        var publisher: SessionID?
         var message: Message
+        /// Where it was held when a store kept it.
+        var origin: HeldOrigin
     }
 
     struct GatedConnection {
@@ -101,8 +115,13 @@ public struct BrokerShard: ~Copyable {
         self.board = board ?? ShardBoard(shards: position.count)
         others = ShardSet(allBut: position)
         journal = Journal(
-            isRecording: configuration.durability.needsStore, limits: configuration.journal)
+            isRecording: configuration.durability.needsStore,
+            limits: configuration.journal.share(of: position.count))
+        exchange = ShardExchange(shards: position.count)
         durabilities = DurabilityMap(configuration.durability, seed: seed)
+        if let keeping = self.board.keeping, journal.isRecording {
+            keptInterest = OwnInterest(of: position.index, in: keeping)
+        }
         if let interest = self.board.interest {
             outboxes = Array(repeating: ShardMail(), count: position.count)
             retainedStamps = RetainedStamps(
@@ -321,18 +340,36 @@ extension BrokerShard {
         tellCounts()
         if !overdue.isEmpty { disconnectOverdue(now) }
         if rewrite != nil { rewriteSome(now) }
-        return journal.endTurn(at: now)
+        let before = journal.handedOver
+        let turn = journal.endTurn(at: now)
+        if position.count > 1 && journal.handedOver != before { openTurn(now) }
+        return turn
     }
 
     /// Hands over with the next `endTurn` what would wait for an interval; for an orderly end.
     public mutating func hurry() { journal.hurry() }
 
-    /// Whether changes are not committed yet.
-    public var hasUncommitted: Bool { journal.uncommittedBytes > 0 || journal.isCommitting }
+    /// Whether changes are not committed yet, here or where their messages went.
+    public var hasUncommitted: Bool { journal.hasUncommitted }
 
-    /// All changes up to and with `turn` are safe: what they hold back leaves, QoS 2 messages are routed.
+    /// All changes up to and with `turn` are safe. QoS 2 messages are routed; what was promised leaves, once
+    /// the other shards have committed what they got of it.
     public mutating func committed(_ turn: TurnNumber, at now: MonotonicTime) {
         journal.committed(turn)
+        if position.count == 1 {
+            complete(turn)
+        } else {
+            confirmMail(through: turn)
+            completeTurns(now)
+        }
+        releaseHeld(through: turn, now)
+        rewriteIfWasteful()
+        checkStoreRoom(now)
+    }
+
+    /// All that was done up to and with `turn` is safe, in every shard: what was promised leaves.
+    mutating func complete(_ turn: TurnNumber) {
+        journal.completed(turn)
         while let next = gated.first, next.turn <= turn {
             _ = gated.popFirst()
             guard connections.contains(next.connection.key) else { continue }
@@ -340,21 +377,30 @@ extension BrokerShard {
             connections[c].gates.removeAll { $0.turn <= turn }
             markDirty(c)
         }
-        releaseHeld(through: turn, now)
-        rewriteIfWasteful()
-        checkStoreRoom(now)
+        settle(through: turn)
     }
 
     /// Routes the QoS 2 messages whose identifiers are safe.
     mutating func releaseHeld(through turn: TurnNumber, _ now: MonotonicTime) {
         while let held = heldMessages.first, held.turn <= turn {
             _ = heldMessages.popFirst()
-            // The publisher may have gone meanwhile, and another session have its place.
-            let isThere = sessions.contains(held.publisher.key)
-            if isThere { recordRouted(held.publisher.key.index, held.packetID) }
-            route(
-                held.message, from: isThere ? held.publisher.key.index : Connection.noSession, now)
+            route(held, now)
         }
+    }
+
+    private mutating func route(_ held: HeldMessage, _ now: MonotonicTime) {
+        var publisher = Connection.noSession
+        // The publisher may have gone meanwhile, and another session have its place.
+        if let id = held.publisher, sessions.contains(id.key) { publisher = id.key.index }
+        let isAwaited = route(held.message, from: publisher, origin: held.origin, now)
+        guard isAwaited else { return recordRouted(held.serial) }
+        // A crash from here on may find it kept here, and not yet by another shard.
+        recordTaken(held.serial, of: position.index)
+        exchange.settlements.append(
+            (
+                journal.current,
+                .routed(serial: held.serial, session: held.session, held.message)
+            ))
     }
 
     mutating func act(_ action: BrokerAction) { actions.append(action) }

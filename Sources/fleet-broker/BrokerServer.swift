@@ -39,21 +39,20 @@ final class BrokerServer {
         let find: ShardServer.FindVerifier = { user, completion in
             completion(passwords.users?.exchangeVerifier(of: user))
         }
-        var store: BrokerStore?
-        shards = try ShardGroup(
-            settings.threads, on: loop, mailLimit: configuration.limits.exchangeBytes
-        ) { position, board, own in
-            var core = BrokerShard(
-                configuration: configuration, seed: SystemRandom.number(), position: position,
-                board: board)
-            if position.count == 1 { store = try BrokerStore.open(settings, &core, context) }
-            return ShardServer(
-                core, store: store?.handle, loop: own, log: log,
-                handshakesPerTurn: settings.handshakesPerTurn,
-                authenticate: own === loop ? check : Self.asking(loop, check, from: own),
-                findVerifier: own === loop ? find : Self.asking(loop, find, from: own))
+        (store, shards) = try BrokerStore.open(settings, context) { [configuration] store in
+            try ShardGroup(
+                settings.threads, on: loop, mailLimit: configuration.limits.exchangeBytes
+            ) { position, board, own in
+                ShardServer(
+                    BrokerShard(
+                        configuration: configuration, seed: SystemRandom.number(),
+                        position: position, board: board),
+                    store: store, loop: own, log: log,
+                    handshakesPerTurn: settings.handshakesPerTurn,
+                    authenticate: own === loop ? check : Self.asking(loop, check, from: own),
+                    findVerifier: own === loop ? find : Self.asking(loop, find, from: own))
+            }
         }
-        self.store = store
         context.whenAlive = { [shards] alive in
             shards.onEvery({ _ in true }, then: { _ in alive() })
         }
@@ -177,10 +176,9 @@ final class BrokerServer {
         // They close, and the paths of Unix sockets go.
         listeners = []
         let store = store
-        shards.stop { [shards] in
+        shards.stop {
             guard let store else { return done() }
-            // With a store there is one shard.
-            shards.first.drain { store.stop(done) }
+            store.stop(done)
         }
     }
 }

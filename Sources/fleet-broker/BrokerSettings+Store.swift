@@ -10,11 +10,6 @@ extension BrokerSettings {
         broker.durability = DurabilityRules(standard.durability, rules: rules)
         // Whoever wants nothing kept wants no exceptions that he has not made.
         if standard != .memory { broker.durability.rules += Self.fleetRules }
-        if threads > 1 && broker.durability.needsStore {
-            reader.problem(
-                "threads", "what must survive is kept by one thread alone in this version",
-                hint: "set threads = 1, or durability = \"memory\" everywhere")
-        }
         readStore(reader.table("store"))
         broker.reserved = reader.tables("client").compactMap { Self.readClient($0) }
         if !broker.reserved.isEmpty && !broker.durability.needsStore {

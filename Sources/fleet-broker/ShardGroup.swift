@@ -6,6 +6,8 @@ import IO
 final class ShardGroup {
     /// The one on the main loop; the listeners' connections begin here.
     let first: ShardServer
+    /// All of them, until `start`: nobody runs yet.
+    private(set) var unstarted: [ShardServer]
     private let loop: EventLoop
     private let others: [LoopBound<ShardServer>]
     private let otherLoops: [LoopBound<EventLoop>]
@@ -23,6 +25,7 @@ final class ShardGroup {
             servers.append(try make(position, board, index == 0 ? loop : try Self.makeLoop()))
         }
         first = servers[0]
+        unstarted = servers
         if count > 1 {
             let peers = ShardPeers(servers, mailLimit: mailLimit)
             for server in servers { server.peers = peers }
@@ -41,32 +44,49 @@ final class ShardGroup {
 
     /// Starts the threads. From here on nobody but its own thread touches a shard that is not the first.
     func start() throws(DaemonError) {
+        unstarted = []
         for (index, loop) in otherLoops.enumerated() {
             do throws(IOError) {
                 try loop.startThread(name: "shard \(index + 1)") { $0.run() }
+                // What was restored may wait for its commit.
+                loop.run { _ in }
             } catch {
                 throw DaemonError(.systemError, "\(error)", hint: "lower threads")
             }
         }
     }
 
-    /// Says goodbye to all clients and calls `done` when they are gone, or have had their time.
+    /// Says goodbye to all clients and calls `done` when they are gone, or have had their time, and all
+    /// that they were promised is committed.
     func stop(_ done: @escaping () -> Void) {
+        // One after the other: what one shard sends another last is committed before any thread ends.
+        stopEvery { server, isDone in
+            server.stop(isDone)
+        } then: { [self] in
+            stopEvery { server, isDone in
+                server.drain(isDone)
+            } then: { [self] in
+                for loop in otherLoops { loop.run { $0.stop() } }
+                done()
+            }
+        }
+    }
+
+    /// Runs one step of the end with every shard, and `finish` when the last has done it.
+    private func stopEvery(
+        _ step: @escaping @Sendable (ShardServer, @escaping () -> Void) -> Void,
+        then finish: @escaping () -> Void
+    ) {
         var waiting = others.count + 1
         func ended() {
             waiting -= 1
-            if waiting == 0 { done() }
+            if waiting == 0 { finish() }
         }
         let reply = loop.makePort { (_: Bool) in ended() }
         for shard in others {
-            shard.run { server in
-                server.stop {
-                    server.loop.stop()
-                    reply.send(true)
-                }
-            }
+            shard.run { server in step(server) { reply.send(true) } }
         }
-        first.stop(ended)
+        step(first, ended)
     }
 
     /// Runs `work` with every shard, each on its own loop, then `finish` on the main loop with what each

@@ -9,6 +9,8 @@ final class ShardPeers: Sendable {
     let servers: [LoopBound<ShardServer>]
     /// Shards whose mailbox holds too much, one bit for each.
     let crowd = Atomic<UInt64>(0)
+    /// Shards that have more to commit than they may, one bit for each.
+    let uncommitted = Atomic<UInt64>(0)
 
     init(_ servers: [ShardServer], mailLimit: Int) {
         self.servers = servers.map { LoopBound($0, on: $0.loop) }

@@ -17,11 +17,13 @@ extension ShardServer {
         guard mailbox.isWaiting else { return }
         var mail = mailbox.takeAll()
         for index in mail.indices { shard.receive(mail[index], at: loop.now) }
-        if mailbox.finish(&mail, noting: peers.crowd) {
-            // Whoever waits for room looks again at the end of the tick.
-            for (other, server) in peers.servers.enumerated() where other != index {
-                server.run { _ in }
-            }
+        if mailbox.finish(&mail, noting: peers.crowd) { wakeOthers(peers) }
+    }
+
+    /// Whoever waits for this shard looks again at the end of the tick.
+    private func wakeOthers(_ peers: ShardPeers) {
+        for (other, server) in peers.servers.enumerated() where other != index {
+            server.run { _ in }
         }
     }
 
@@ -35,10 +37,27 @@ extension ShardServer {
 
     /// Lets clients wait that publish for a shard which is behind.
     func noteCrowd(_ peers: ShardPeers) {
-        let crowd = peers.crowd.load(ordering: .relaxed) & ~(1 << UInt64(index))
+        noteUncommitted(peers)
+        let behind =
+            peers.crowd.load(ordering: .relaxed) | peers.uncommitted.load(ordering: .relaxed)
+        let crowd = behind & ~(1 << UInt64(index))
         guard crowd != knownCrowd else { return }
         knownCrowd = crowd
         shard.setCrowded(crowd, at: loop.now)
+    }
+
+    /// Says whether this shard has so much to commit that whoever publishes for it must wait.
+    private func noteUncommitted(_ peers: ShardPeers) {
+        let isBehind = shard.isBehindStore(since: wasBehindStore)
+        guard isBehind != wasBehindStore else { return }
+        wasBehindStore = isBehind
+        let bit: UInt64 = 1 << UInt64(index)
+        if isBehind {
+            peers.uncommitted.bitwiseOr(bit, ordering: .relaxed)
+        } else {
+            peers.uncommitted.bitwiseAnd(~bit, ordering: .relaxed)
+            wakeOthers(peers)
+        }
     }
 
     /// Hands a connection over to the shard of its client identifier, with all that is known of it.

@@ -63,6 +63,8 @@ final class ShardServer: EventHandler {
     var nextLoop = 0
     /// Shards that were behind when this loop last looked.
     var knownCrowd: UInt64 = 0
+    /// Others were told that this shard has too much to commit.
+    var wasBehindStore = false
 
     init(
         _ shard: consuming BrokerShard, store: StoreHandle?, loop: EventLoop, log: Log,

@@ -110,6 +110,26 @@ final class TestBroker {
         return true
     }
 
+    /// All mail of this shard that is under way arrives.
+    func deliverAllMail() { while deliverMail() {} }
+
+    /// What a start leaves for the other shards arrives, before anything is committed.
+    func exchangeMail() {
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            for sender in shards {
+                for receiver in shards {
+                    var mail = ShardMail()
+                    guard sender.shard.takeMail(for: receiver.shard.position.index, &mail)
+                    else { continue }
+                    receiver.shard.receive(mail, at: now)
+                    isQuiet = false
+                }
+            }
+        }
+    }
+
     /// Moves the connections that are to be moved.
     func moveWaiting() {
         let all = moving
@@ -155,6 +175,7 @@ final class TestBroker {
         }
         later.shard.restore(&state, at: later.now)
         later.shard.routeRestored(at: later.now)
+        later.shard.finishRestoring()
         later.settle()
         return later
     }

@@ -38,9 +38,20 @@ extension BrokerShard {
 
     mutating func recordSessionEnd(_ s: UInt32) {
         guard journal.isRecording, sessions[s].isRecorded else { return }
-        journal.begin(.sessionEnded, durabilities.strongest)
-        journal.put(sessions[s].number)
         journal.dead(sessions[s].keptBytes)
+        recordSessionEnd(number: sessions[s].number)
+    }
+
+    /// Once its will is safe in other shards: until then a crash would lose that with the session.
+    mutating func recordSessionEndLater(_ s: UInt32) {
+        guard journal.isRecording, sessions[s].isRecorded else { return }
+        journal.dead(sessions[s].keptBytes)
+        exchange.settlements.append((journal.current, .ended(number: sessions[s].number)))
+    }
+
+    mutating func recordSessionEnd(number: UInt64) {
+        journal.begin(.sessionEnded, durabilities.strongest)
+        journal.put(number)
     }
 
     mutating func recordExpiry(_ s: UInt32, _ seconds: UInt32) {
@@ -211,33 +222,58 @@ extension BrokerShard {
 
     // MARK: Messages from a session
 
-    /// A QoS 2 message came. False where it is not recorded.
-    mutating func recordIncoming(_ s: UInt32, _ message: Message, _ packetID: UInt16) -> Bool {
-        guard isKept(s) else { return false }
+    /// A QoS 2 message came, and is routed once this is committed. Returns its serial number; `nil` where
+    /// it is not recorded.
+    mutating func recordIncoming(
+        _ s: UInt32, _ message: Message, _ packetID: UInt16
+    ) -> UInt64? {
+        guard isKept(s) else { return nil }
         let durability = durability(of: message)
-        guard durability != .memory else { return false }
+        guard durability != .memory else { return nil }
         sessions[s].recordedIncoming.insert(packetID)
         if durability == .power { sessions[s].powerIncoming.insert(packetID) }
-        recordHeld(s, message, packetID, durability)
-        return true
+        exchange.lastSerial += 1
+        recordHeld(exchange.lastSerial, sessions[s].number, message, durability)
+        recordIdentifier(s, packetID, durability)
+        return exchange.lastSerial
     }
 
-    /// A QoS 2 message that is routed once this is committed.
+    /// A QoS 2 message of the session of that number.
     mutating func recordHeld(
-        _ s: UInt32, _ message: Message, _ packetID: UInt16, _ durability: Durability
+        _ serial: UInt64, _ session: UInt64, _ message: Message, _ durability: Durability
     ) {
         let place = journal.place(of: message)
-        journal.begin(.incoming, durability)
-        journal.put(sessions[s].number)
-        journal.put(UInt64(packetID))
+        journal.begin(.held, durability)
+        journal.put(serial)
+        journal.put(session)
         journal.put(place)
     }
 
-    mutating func recordRouted(_ s: UInt32, _ packetID: UInt16) {
-        guard isKept(s) else { return }
-        journal.beginLazily(.incomingRouted)
+    /// A packet identifier that waits for PUBREL.
+    mutating func recordIdentifier(_ s: UInt32, _ packetID: UInt16, _ durability: Durability) {
+        journal.begin(.incoming, durability)
         journal.put(sessions[s].number)
         journal.put(UInt64(packetID))
+    }
+
+    mutating func recordRouted(_ serial: UInt64) {
+        journal.beginLazily(.routed)
+        journal.put(serial)
+    }
+
+    /// This shard has routed to its own sessions what `shard` held, up to this message.
+    mutating func recordTaken(_ serial: UInt64, of shard: Int) {
+        exchange.peers[shard].taken = max(exchange.peers[shard].taken, serial)
+        journal.beginLazily(.taken)
+        journal.put(shard)
+        journal.put(serial)
+    }
+
+    /// How many shards write to the store.
+    mutating func recordLayout() {
+        guard journal.isRecording, position.count > 1 else { return }
+        journal.beginLazily(.layout)
+        journal.put(position.count)
     }
 
     /// PUBREL came; nothing is written where PUBLISH was not.
@@ -251,8 +287,14 @@ extension BrokerShard {
 
     // MARK: Retained messages
 
+    /// Of several shards one writes all that is said of a topic, so that its records have an order.
+    private func recordsRetained(_ topic: Span<UInt8>) -> Bool {
+        journal.isRecording && position.isOwner(ofTopic: topic)
+    }
+
     mutating func recordRetained(_ message: Message) {
-        guard journal.isRecording else { return }
+        let body = message.body
+        guard recordsRetained(body.span.extracting(2..<message.propertiesStart)) else { return }
         let durability = durability(of: message)
         guard durability != .memory else { return }
         let place = journal.place(of: message)
@@ -261,7 +303,7 @@ extension BrokerShard {
     }
 
     mutating func recordRetainedRemoved(_ topic: Span<UInt8>) {
-        guard journal.isRecording else { return }
+        guard recordsRetained(topic) else { return }
         let durability = durabilities.durability(of: topic)
         guard durability != .memory else { return }
         journal.begin(.retainedRemoved, durability)

@@ -8,6 +8,7 @@ import MQTT
 struct Rewrite {
     /// Turns up to this one are obsolete in the end.
     let through: TurnNumber
+    var isBegun = false
     /// What the store holds at the end.
     var writtenBytes = 0
     var session: UInt32 = 0
@@ -19,7 +20,7 @@ struct Rewrite {
 extension BrokerShard {
     /// Bytes that the state would take if it were written anew, about.
     var liveBytes: Int {
-        journal.liveBytes + retained.byteCount + sessions.count * 128 + subscriptionCount * 64
+        journal.liveBytes + retained.byteCount / position.count + sessions.count * 128 + subscriptionCount * 64
     }
 
     /// Begins to write everything anew when too much of what is stored is dead.
@@ -57,6 +58,11 @@ extension BrokerShard {
 
     /// Writes the next session, message or retained message; false when there is none.
     mutating func rewriteNext(_ state: inout Rewrite) -> Bool {
+        if !state.isBegun {
+            state.isBegun = true
+            rewriteHeld()
+            return true
+        }
         if state.session < sessions.slotCount {
             rewriteSession(&state)
             return true
@@ -115,14 +121,30 @@ extension BrokerShard {
         rewriteIncoming(s)
     }
 
-    /// The identifiers that wait for PUBREL; with the message where it waits for its commit to be routed.
+    /// The identifiers that wait for PUBREL.
     private mutating func rewriteIncoming(_ s: UInt32) {
         guard sessions[s].recordedIncoming.count > 0 else { return }
-        for packetID in sessions[s].recordedIncoming.all { recordRouted(s, packetID) }
-        let id = SessionID(sessions.key(at: s))
-        for index in 0..<heldMessages.count where heldMessages[index].publisher == id {
+        for packetID in sessions[s].recordedIncoming.all {
+            let isPower = sessions[s].powerIncoming.contains(packetID)
+            recordIdentifier(s, packetID, isPower ? .power : .process)
+        }
+    }
+
+    /// QoS 2 messages that are to be routed, or whose other shards have not committed them; and what this
+    /// shard has routed of those of others.
+    private mutating func rewriteHeld() {
+        recordLayout()
+        for shard in exchange.peers.indices where exchange.peers[shard].taken > 0 {
+            recordTaken(exchange.peers[shard].taken, of: shard)
+        }
+        for index in 0..<exchange.settlements.count {
+            let settlement = exchange.settlements[index].settlement
+            guard case .routed(let serial, let session, let message) = settlement else { continue }
+            recordHeld(serial, session, message, durability(of: message))
+        }
+        for index in 0..<heldMessages.count {
             let held = heldMessages[index]
-            recordHeld(s, held.message, held.packetID, durability(of: held.message))
+            recordHeld(held.serial, held.session, held.message, durability(of: held.message))
         }
     }
 

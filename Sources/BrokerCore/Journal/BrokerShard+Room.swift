@@ -15,6 +15,11 @@ extension BrokerShard {
     public mutating func rewriteWhole(at now: MonotonicTime) {
         guard journal.isRecording else { return }
         journal.takeBack()
+        if restored != nil {
+            // What was held is routed, and all shards are committed at once.
+            exchange.settlements.removeAll()
+            for shard in exchange.peers.indices { exchange.peers[shard].taken = 0 }
+        }
         var state = Rewrite(through: TurnNumber(rawValue: 0))
         while rewriteNext(&state) {}
         rewrite = nil
@@ -33,7 +38,7 @@ extension BrokerShard {
     /// Looks whether messages that must be kept can be taken; those who waited for it go on.
     mutating func checkStoreRoom(_ now: MonotonicTime) {
         guard journal.isRecording else { return }
-        isStoreTight = !hasStoreRoom || 2 * liveBytes > configuration.journal.storeBytes
+        isStoreTight = !hasStoreRoom || 2 * totalLiveBytes > configuration.journal.storeBytes
         resumeWaiting(now)
     }
 
@@ -57,6 +62,9 @@ extension BrokerShard {
             if bits.qosBits > 0 && takes { isWanted = true }
         }
         swap(&found, &matches)
+        if position.count > 1, isDurable || !configuration.reserved.isEmpty, isKeptElsewhere(topic) {
+            return true
+        }
         return isWanted || !shares.isEmpty && isWantedByShare(topic, isDurable: isDurable)
     }
 
@@ -76,6 +84,13 @@ extension BrokerShard {
         pauseReading(c)
         setConnectionDeadline(c, connections[c].waitsUntil)
         waiting.append(ConnectionID(connections.key(at: c)))
+    }
+
+    /// Whether so much is not committed that other shards must not send more; once it was so (`before`),
+    /// until half of it is.
+    public func isBehindStore(since before: Bool) -> Bool {
+        let limit = journal.limits.uncommittedBytes
+        return journal.uncommittedBytes > (before ? limit / 2 : limit)
     }
 
     /// So much is not committed yet that whoever publishes more waits for the store.

@@ -45,6 +45,14 @@ public struct JournalLimits: Sendable, Equatable {
     public var storeBytes = 256 * 1024 * 1024
 
     public init() {}
+
+    /// The limits of one of several shards; what the store takes counts for all of them together.
+    func share(of count: Int) -> JournalLimits {
+        var share = self
+        share.uncommittedBytes /= count
+        share.slackBytes /= count
+        return share
+    }
 }
 
 /// Gathers a turn's changes as bytes. Without a store it gathers nothing and holds nothing back.
@@ -60,6 +68,9 @@ struct Journal {
     private(set) var current = TurnNumber(rawValue: 1)
     /// The last turn of which all changes are safe.
     private(set) var committed = TurnNumber(rawValue: 0)
+    /// The last turn of which other shards have committed what they got of it, too. With one shard the
+    /// same as `committed`.
+    private(set) var completed = TurnNumber(rawValue: 0)
     /// The last turn that was handed over to be committed.
     private(set) var handedOver = TurnNumber(rawValue: 0)
     /// Counts changes for which somebody waits: the same before and after something that changed nothing.
@@ -72,6 +83,8 @@ struct Journal {
     private var records: [UInt8] = []
     private var durability = Durability.process
     private var isAwaited = false
+    /// Something of this turn is another shard's to commit.
+    private var awaitsPeers = false
     private var handedOverBytes = 0
     private var handedOverAt = MonotonicTime.zero
     private var gatheredSince: MonotonicTime?
@@ -92,17 +105,21 @@ struct Journal {
     mutating func resume(after last: TurnNumber, storedBytes: Int) {
         current = TurnNumber(rawValue: last.rawValue + 1)
         committed = last
+        completed = last
         handedOver = last
         self.storedBytes = storedBytes
     }
 
     // MARK: Turns
 
-    /// The turn that must be committed before anything said now is true; `nil` when all is safe.
+    /// The turn that must be complete before anything said now is true; `nil` when all is safe.
     var pendingTurn: TurnNumber? {
         if isAwaited { return current }
-        return committed < handedOver ? handedOver : nil
+        return completed < handedOver ? handedOver : nil
     }
+
+    /// Whether anything is not safe yet, here or in another shard.
+    var hasUncommitted: Bool { !records.isEmpty || pendingTurn != nil }
 
     /// Bytes of changes that are not safe yet.
     var uncommittedBytes: Int { records.count + handedOverBytes }
@@ -114,32 +131,48 @@ struct Journal {
 
     /// Closes the turn; `nil` when nothing changed, a commit runs, or the changes may wait a little.
     mutating func endTurn(at now: MonotonicTime) -> Turn? {
-        guard !records.isEmpty || obsolete != nil else { return nil }
+        guard !records.isEmpty || obsolete != nil || awaitsPeers else { return nil }
         if gatheredSince == nil { gatheredSince = now }
         guard !isCommitting, let due, due <= now else { return nil }
+        if hasNothingToStore {
+            handedOver = current
+            committed = current
+            startTurn()
+            return nil
+        }
         let turn = Turn(
             number: current, durability: durability, records: records, obsolete: obsolete)
         handedOver = current
         handedOverBytes = records.count
         handedOverAt = now
         storedBytes += records.count
+        startTurn()
+        records.reserveCapacity(min(turn.records.count, 4 * limits.promptBytes))
+        return turn
+    }
+
+    private mutating func startTurn() {
         current.rawValue += 1
         records = []
-        records.reserveCapacity(min(turn.records.count, 4 * limits.promptBytes))
         durability = .process
         isAwaited = false
+        awaitsPeers = false
         gatheredSince = nil
         obsolete = nil
         messageCount = 0
         lastMessage = nil
         lastDurability = nil
-        return turn
     }
+
+    /// All that this turn waits for is committed by other shards.
+    private var hasNothingToStore: Bool { records.isEmpty && obsolete == nil }
 
     /// When `endTurn` has something to hand over; `nil` while a commit runs or when nothing has changed.
     var due: MonotonicTime? {
         guard !isCommitting, let gatheredSince else { return nil }
-        if records.count >= limits.promptBytes || obsolete != nil { return .zero }
+        if records.count >= limits.promptBytes || obsolete != nil || hasNothingToStore {
+            return .zero
+        }
         return isAwaited
             ? handedOverAt + limits.flushInterval : gatheredSince + limits.idleInterval
     }
@@ -148,6 +181,18 @@ struct Journal {
         precondition(turn <= handedOver, "a turn was committed before it ended")
         if committed < turn { committed = turn }
         if committed == handedOver { handedOverBytes = 0 }
+    }
+
+    /// Other shards have committed what they got of the turns up to this one, which is committed.
+    mutating func completed(_ turn: TurnNumber) {
+        if completed < turn { completed = turn }
+    }
+
+    /// What this turn gave to another shard must be safe there before anything said now is true.
+    mutating func awaitPeers() {
+        mark &+= 1
+        isAwaited = true
+        awaitsPeers = true
     }
 
     /// What is live has been written anew behind `turn`: all up to it goes with the next turn.
@@ -159,7 +204,7 @@ struct Journal {
     }
 
     mutating func hurry() {
-        isAwaited = !records.isEmpty
+        isAwaited = isAwaited || !records.isEmpty
         handedOverAt = .zero
     }
 

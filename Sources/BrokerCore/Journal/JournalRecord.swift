@@ -36,15 +36,15 @@ enum JournalRecord: UInt8 {
     case completed = 13
     /// Number, position: left the queue without being sent.
     case dropped = 14
-    /// Number, packet identifier, message: a QoS 2 message from the client, to be routed.
+    /// Number, packet identifier: a QoS 2 message came from the client; the identifier waits for PUBREL.
     case incoming = 15
-    /// Number, packet identifier: it was routed; the identifier waits for PUBREL.
-    case incomingRouted = 16
+    /// Serial number of the message: it was routed, and is safe wherever it is kept.
+    case routed = 16
     /// Number, packet identifier: PUBREL came.
     case incomingReleased = 17
     /// Message.
     case retained = 18
-    /// Time, topic.
+    /// Topic.
     case retainedRemoved = 19
     /// Number, delay, message.
     case will = 20
@@ -54,6 +54,13 @@ enum JournalRecord: UInt8 {
     case lookup = 22
     /// Number: one of them less, the oldest.
     case lookupDone = 23
+    /// Serial number of the message, number of the session, message: a QoS 2 message that is to be routed.
+    case held = 24
+    /// Shard, serial number: this shard has routed to its own sessions what that shard held, up to this
+    /// message. Only where there are several shards.
+    case taken = 25
+    /// How many shards there are; where no turn says so, one.
+    case layout = 26
 }
 
 /// One instant by the clocks of a machine, so that a later process can tell how long ago it was.

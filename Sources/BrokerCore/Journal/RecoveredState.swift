@@ -17,9 +17,8 @@ public struct RecoveredState: ~Copyable {
         /// Messages waiting or in flight, by their position in the queue.
         var entries: [UInt64: Entry] = [:]
         var positions: [UInt16: UInt64] = [:]
-        /// QoS 2 identifiers that wait for PUBREL; with the message where it is still to be routed.
-        var incoming: [UInt16: Message?] = [:]
-        var incomingOrder: [UInt16] = []
+        /// QoS 2 identifiers that wait for PUBREL.
+        var incoming: Set<UInt16> = []
         var will: Message?
         var willDelaySeconds: UInt32 = 0
         var lookups: [(filter: [UInt8], qos: UInt8, identifier: UInt32)] = []
@@ -40,7 +39,14 @@ public struct RecoveredState: ~Copyable {
         var releaseOrder: UInt64 = 0
     }
 
-    /// Sessions by shard and number.
+    /// A QoS 2 message that was to be routed when the process ended.
+    struct Held {
+        /// Of its publisher, which may have ended.
+        var session: UInt64
+        var message: Message
+    }
+
+    /// Sessions and messages that were held, by their shard and its number for them.
     struct Name: Hashable, Comparable {
         var shard: UInt16
         var number: UInt64
@@ -51,11 +57,17 @@ public struct RecoveredState: ~Copyable {
     }
 
     var sessions: [Name: Session] = [:]
+    var held: [Name: Held] = [:]
+    /// By the shard that routed: the last message of each shard that held some.
+    private(set) var taken: [UInt16: [UInt16: UInt64]] = [:]
+    /// The highest number of a message that was held.
+    private(set) var lastSerial: UInt64 = 0
+    private var layout = 1
     var retained: RetainedTree<Message>
     /// The last turn of each shard.
     public private(set) var lastTurns: [UInt16: TurnNumber] = [:]
-    /// Bytes of the turns that were read.
-    public private(set) var bytes = 0
+    /// Bytes of the turns of each shard that were read.
+    private(set) var bytes: [UInt16: Int] = [:]
     public private(set) var turns = 0
     /// It was read from what is left of a damaged store, and is to be written to a new one.
     public var isSalvaged = false
@@ -72,8 +84,10 @@ public struct RecoveredState: ~Copyable {
     }
 
     public var isEmpty: Bool { turns == 0 }
+    /// Whether any message was held.
+    var holdsAny: Bool { lastSerial > 0 }
     /// How many shards wrote.
-    var shardCount: Int { Int(lastTurns.keys.max() ?? 0) + 1 }
+    var shardCount: Int { max(layout, Int(lastTurns.keys.max() ?? 0) + 1) }
     /// Whether the turns must not stay: they were written by another number of shards, or not all of them
     /// could be read.
     public func needsNewStore(shards: Int) -> Bool {
@@ -90,7 +104,7 @@ public struct RecoveredState: ~Copyable {
         _ records: Span<UInt8>, turn: TurnNumber, shard: UInt16, anchor: TimeAnchor
     ) {
         turns += 1
-        bytes += records.count
+        bytes[shard, default: 0] += records.count
         lastTurns[shard] = max(turn, lastTurns[shard] ?? turn)
         let clock = RecoveredClock(
             written: anchor.monotonic, away: anchor.elapsed(until: now), now: now.monotonic)
@@ -141,8 +155,10 @@ public struct RecoveredState: ~Copyable {
             try readSession(kind, bytes, &reading)
         case .queued, .sent, .inFlight, .received, .completed, .dropped:
             try readEntry(kind, bytes, &reading)
-        case .incoming, .incomingRouted, .incomingReleased:
+        case .incoming, .incomingReleased:
             try readIncoming(kind, bytes, &reading)
+        case .held, .routed, .taken, .layout:
+            try readHeld(kind, bytes, &reading)
         case .retained:
             let message = try reading.message(bytes)
             let topic = message.topic
@@ -232,8 +248,7 @@ extension RecoveredState {
         session.expirySeconds = expiry
         session.detachedAt = flags & 2 == 0 ? nil : reading.clock.past(detached)
         session.subscriptions = []
-        session.incoming = [:]
-        session.incomingOrder = []
+        session.incoming = []
         session.will = nil
         session.lookups = []
         session.nextPosition = max(session.nextPosition, nextPosition)
@@ -295,14 +310,34 @@ extension RecoveredState {
         let name = try reading.name(bytes)
         let packetID = try reading.reader.uint16(bytes)
         switch kind {
-        case .incoming:
-            let message = try reading.message(bytes)
-            sessions[name]?.hold(packetID, message)
-        case .incomingRouted: sessions[name]?.hold(packetID, nil)
-        case .incomingReleased:
-            sessions[name]?.incoming[packetID] = nil
-            sessions[name]?.incomingOrder.removeAll { $0 == packetID }
+        case .incoming: sessions[name]?.incoming.insert(packetID)
+        case .incomingReleased: sessions[name]?.incoming.remove(packetID)
         default: preconditionFailure("not a record of an incoming message")
+        }
+    }
+
+    private mutating func readHeld(
+        _ kind: JournalRecord, _ bytes: Span<UInt8>, _ reading: inout Reading
+    ) throws(JournalDamage) {
+        switch kind {
+        case .held:
+            let name = try reading.name(bytes)
+            let session = try reading.number(bytes)
+            held[name] = Held(session: session, message: try reading.message(bytes))
+            lastSerial = max(lastSerial, name.number)
+        case .routed:
+            let name = try reading.name(bytes)
+            held[name] = nil
+            lastSerial = max(lastSerial, name.number)
+        case .taken:
+            let shard = try reading.reader.uint16(bytes)
+            let serial = try reading.number(bytes)
+            let known = taken[reading.shard]?[shard] ?? 0
+            taken[reading.shard, default: [:]][shard] = max(known, serial)
+            lastSerial = max(lastSerial, serial)
+        case .layout:
+            layout = try reading.reader.count(bytes, upTo: ShardPosition.maximumCount)
+        default: preconditionFailure("not a record of a shard")
         }
     }
 }
@@ -330,10 +365,6 @@ extension RecoveredState.Session {
     mutating func complete(_ packetID: UInt16) {
         guard let position = positions.removeValue(forKey: packetID) else { return }
         entries[position] = nil
-    }
-
-    mutating func hold(_ packetID: UInt16, _ message: Message?) {
-        if incoming.updateValue(message, forKey: packetID) == nil { incomingOrder.append(packetID) }
     }
 }
 

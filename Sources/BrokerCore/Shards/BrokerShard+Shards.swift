@@ -11,22 +11,26 @@ extension BrokerShard {
     ) -> Bool {
         let topic = source.extracting(delivery.view.topic.range)
         var targets = others
+        var keepers = ShardSet.none
         if delivery.view.isRetained {
             stamp(&delivery, source)
-        } else if let interest = board.interest {
-            if !soughtTopic.isRepeated(topic, at: interest.changes) {
-                soughtShards.bits = interest.shards(wanting: topic, among: others.bits)
-            }
-            targets = soughtShards
+            keepers = keeper(ofRetained: topic)
+        }
+        if !delivery.view.isRetained || keptInterest != nil && delivery.view.qos != .atMostOnce {
+            seek(topic)
+            if !delivery.view.isRetained { targets = soughtShards }
+            if delivery.view.qos != .atMostOnce { keepers = keepers.union(soughtKeepers) }
         }
         guard !targets.isEmpty else { return false }
         if targets.intersects(crowded) { awaitShard(publisher) }
+        if !keepers.isEmpty { awaitPeers(keepers) }
         if delivery.view.isRetained || delivery.message != nil
             || delivery.view.payload.count > ShardMail.largestCopy
         {
             let message = delivery.shared(in: source)
             while let shard = targets.popFirst() {
-                outboxes[shard].append(.published(message, stamp: delivery.stamp))
+                outboxes[shard].append(
+                    .published(message, stamp: delivery.stamp, origin: delivery.origin))
             }
         } else {
             while let shard = targets.popFirst() {
@@ -34,6 +38,38 @@ extension BrokerShard {
             }
         }
         return true
+    }
+
+    /// Finds who may want a topic, and who of them may keep what it brings.
+    @inline(__always)
+    private mutating func seek(_ topic: Span<UInt8>) {
+        guard let interest = board.interest, let keeping = board.keeping,
+            !soughtTopic.isRepeated(topic, at: interest.changes &+ keeping.changes)
+        else { return }
+        soughtShards.bits = interest.shards(wanting: topic, among: others.bits)
+        soughtKeepers.bits =
+            keptInterest == nil ? 0 : keeping.shards(wanting: topic, among: others.bits)
+    }
+
+    /// A session that outlives its connections subscribes: before its SUBACK leaves, other shards know.
+    mutating func noteKept(_ filter: TopicFilter) { keptInterest?.insert(filter) }
+
+    mutating func unnoteKept(_ filter: TopicFilter) { keptInterest?.remove(filter) }
+
+    /// Whether another shard may keep what is published to a topic.
+    func isKeptElsewhere(_ topic: Span<UInt8>) -> Bool {
+        guard keptInterest != nil, let keeping = board.keeping else { return false }
+        return keeping.shards(wanting: topic, among: others.bits) != 0
+    }
+
+    /// The shard that records what is retained of a topic, where that is another one.
+    private mutating func keeper(ofRetained topic: Span<UInt8>) -> ShardSet {
+        guard journal.isRecording else { return .none }
+        let owner = ShardPosition.shard(ofTopic: topic, count: position.count)
+        guard owner != position.index, durabilities.durability(of: topic) != .memory else {
+            return .none
+        }
+        return ShardSet(only: owner)
     }
 
     /// Gives a retained message its place in the order of all; none where there is no room to keep it.
@@ -51,14 +87,24 @@ extension BrokerShard {
     /// What this turn has for another shard, swapped for an empty `mail`. False where there is nothing.
     public mutating func takeMail(for shard: Int, _ mail: inout ShardMail) -> Bool {
         precondition(mail.isEmpty, "mail would be lost")
-        guard position.count > 1, !outboxes[shard].isEmpty else { return false }
+        guard position.count > 1, shard != position.index else { return false }
+        let owesWord = exchange.peers[shard].safe > exchange.peers[shard].told
+        guard owesWord || !outboxes[shard].isEmpty else { return false }
         swap(&mail, &outboxes[shard])
+        mail.sender = position.index
+        mail.number = exchange.peers[shard].gathering
+        exchange.peers[shard].gathering += 1
+        if owesWord {
+            mail.confirmed = exchange.peers[shard].safe
+            exchange.peers[shard].told = mail.confirmed
+        }
         return true
     }
 
     /// Another shard has published something.
     public mutating func receive(_ mail: borrowing ShardMail, at now: MonotonicTime) {
         let source = mail.bytes.span
+        let mark = journal.mark
         for index in mail.entries.indices {
             let entry = mail.entries[index]
             guard entry.value == 0 else {
@@ -71,12 +117,16 @@ extension BrokerShard {
                 remainingExpiry: entry.remainingExpiry, now: now)
             _ = routeHere(source, &delivery, from: Connection.noSession)
         }
+        if mail.awaitsConfirmation || mail.confirmed != 0 { settle(mail, since: mark, now) }
     }
 
     private mutating func receive(_ value: ShardValue, _ now: MonotonicTime) {
         switch value {
-        case .published(let message, let stamp):
-            routeHere(message, from: Connection.noSession, stamp: stamp, now)
+        case .published(let message, let stamp, let origin):
+            routeHere(message, from: Connection.noSession, stamp: stamp, origin: origin, now)
+            if let origin, journal.isRecording, restored?.layoutChanged != true {
+                recordTaken(origin.serial, of: origin.shard)
+            }
         }
     }
 }
@@ -105,6 +155,15 @@ extension BrokerShard {
             board.sessions.wrappingAdd(sessions.count - toldSessions, ordering: .relaxed)
             toldSessions = sessions.count
         }
+        if journal.isRecording && liveBytes != toldLiveBytes {
+            board.liveBytes.wrappingAdd(liveBytes - toldLiveBytes, ordering: .relaxed)
+            toldLiveBytes = liveBytes
+        }
+    }
+
+    /// What the state of all shards would take in the store if it were written anew, about.
+    var totalLiveBytes: Int {
+        board.liveBytes.load(ordering: .relaxed) + liveBytes - toldLiveBytes
     }
 }
 

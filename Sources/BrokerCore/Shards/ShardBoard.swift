@@ -10,11 +10,16 @@ public final class ShardBoard: Sendable {
     let sessions = Atomic<Int>(0)
     /// `nil` where there is one shard: nobody asks.
     let interest: TopicInterest?
+    /// Where there are subscriptions of sessions that outlive their connections.
+    let keeping: TopicInterest?
+    /// Bytes that the state would take in the store if it were written anew.
+    let liveBytes = Atomic<Int>(0)
     private let lastStamp = Atomic<UInt64>(0)
 
     public init(shards count: Int) {
         precondition(count > 0 && count <= ShardPosition.maximumCount, "too many shards")
         interest = count > 1 ? TopicInterest() : nil
+        keeping = count > 1 ? TopicInterest() : nil
     }
 
     /// The next place in the order of all retained messages. Never 0.

@@ -3,8 +3,15 @@ import MQTT
 /// What one shard tells another beside the messages whose bytes stand in the mail.
 public enum ShardValue: Sendable {
     /// A message that is an object already: retained (`stamp` is its place among all of them; 0 where it
-    /// is not to be kept), large, a will, or one that waited for its commit.
-    case published(Message, stamp: UInt64)
+    /// is not to be kept), large, a will, or one that was held for its commit (`origin`).
+    case published(Message, stamp: UInt64, origin: HeldOrigin?)
+}
+
+/// Which QoS 2 message a message was that a shard held for its commit.
+public struct HeldOrigin: Sendable, Equatable {
+    var shard: Int
+    /// Numbers what that shard holds, in order.
+    var serial: UInt64
 }
 
 /// All that one turn of a shard has for one other shard, in order.
@@ -23,6 +30,15 @@ public struct ShardMail: Sendable {
         var value: UInt32
     }
 
+    /// The shard that sends it.
+    var sender = 0
+    /// Counts the mail from the sender to the receiver, from 1.
+    var number: UInt64 = 0
+    /// The sender waits until what it brings is safe.
+    var awaitsConfirmation = false
+    /// The last mail of the receiver's of which all is safe with the sender.
+    var confirmed: UInt64 = 0
+
     private(set) var bytes: [UInt8] = []
     private(set) var entries: [Entry] = []
     private(set) var values: [ShardValue] = []
@@ -30,7 +46,7 @@ public struct ShardMail: Sendable {
 
     public init() {}
 
-    public var isEmpty: Bool { entries.isEmpty }
+    public var isEmpty: Bool { entries.isEmpty && confirmed == 0 }
 
     /// What it holds, in bytes, roughly.
     public var cost: Int {
@@ -46,6 +62,8 @@ public struct ShardMail: Sendable {
         entries.removeAll(keepingCapacity: entries.capacity <= Self.keptCapacity / 64)
         values = []
         valueBytes = 0
+        awaitsConfirmation = false
+        confirmed = 0
     }
 
     private static var keptCapacity: Int { 256 * 1024 }
@@ -87,7 +105,7 @@ public struct ShardMail: Sendable {
 
     mutating func append(_ value: ShardValue) {
         switch value {
-        case .published(let message, _): valueBytes += message.cost
+        case .published(let message, _, _): valueBytes += message.cost
         }
         values.append(value)
         entries.append(

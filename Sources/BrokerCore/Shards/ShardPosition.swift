@@ -18,14 +18,29 @@ public struct ShardPosition: Sendable, Equatable {
 
     public static let only = ShardPosition(index: 0, count: 1)
 
-    /// The shard that a client's session belongs to (FNV-1a, 64 bits).
+    /// The shard that a client's session belongs to.
     public static func shard(ofClientID clientID: Span<UInt8>, count: Int) -> Int {
+        shard(of: clientID, count: count)
+    }
+
+    /// The shard that records what is retained of a topic.
+    static func shard(ofTopic topic: Span<UInt8>, count: Int) -> Int {
+        shard(of: topic, count: count)
+    }
+
+    /// FNV-1a, 64 bits.
+    private static func shard(of name: Span<UInt8>, count: Int) -> Int {
         if count == 1 { return 0 }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for index in clientID.indices {
-            hash = (hash ^ UInt64(clientID[index])) &* 0x100_0000_01b3
+        for index in name.indices {
+            hash = (hash ^ UInt64(name[index])) &* 0x100_0000_01b3
         }
         return Int((hash ^ hash >> 32) % UInt64(count))
+    }
+
+    /// Whether this shard records what is retained of a topic.
+    func isOwner(ofTopic topic: Span<UInt8>) -> Bool {
+        count == 1 || Self.shard(ofTopic: topic, count: count) == index
     }
 }
 
@@ -34,6 +49,8 @@ struct ShardSet: Equatable {
     var bits: UInt64
 
     static let none = ShardSet(bits: 0)
+
+    init(only shard: Int) { bits = 1 << UInt64(shard) }
 
     init(bits: UInt64) { self.bits = bits }
 
@@ -44,6 +61,9 @@ struct ShardSet: Equatable {
     }
 
     @inline(__always) var isEmpty: Bool { bits == 0 }
+
+    @inline(__always)
+    func union(_ other: ShardSet) -> ShardSet { ShardSet(bits: bits | other.bits) }
 
     @inline(__always)
     func intersects(_ other: ShardSet) -> Bool { bits & other.bits != 0 }

@@ -66,6 +66,11 @@ public struct MatchBuffer: Sendable {
     @inline(__always)
     mutating func append(_ match: Match) { matches.append(match) }
 
+    /// Leaves out what `isUnwanted` says.
+    public mutating func removeAll(where isUnwanted: (Match) -> Bool) {
+        matches.removeAll(where: isUnwanted)
+    }
+
     /// Orders the subscriptions by subscriber, those of one subscriber as they were found.
     ///
     /// `Array.sort` may allocate. This one does so only when a result is larger than any before.

@@ -97,6 +97,16 @@ public struct OwnInterest: Sendable {
         self.shard = shard
     }
 
+    /// One more subscription to a filter.
+    public mutating func insert(_ filter: TopicFilter) {
+        insert(filter.bytes.span, from: filter.matchStart)
+    }
+
+    /// One less.
+    public mutating func remove(_ filter: TopicFilter) {
+        remove(filter.bytes.span, from: filter.matchStart)
+    }
+
     /// One more subscription to a filter; `matchStart` is behind a `$share/{name}/`.
     mutating func insert(_ filter: Span<UInt8>, from matchStart: Int = 0) {
         let bucket = TopicInterest.bucket(of: filter, from: matchStart)

@@ -5,40 +5,77 @@ import MQTT
 import Store
 
 extension BrokerStore {
-    /// Opens the store, and has the shard go on with what it holds; `nil` where nothing is kept.
+    /// Opens the store, and has the shards that `make` makes go on with what it holds; without a store
+    /// where nothing is kept.
     static func open(
-        _ settings: BrokerSettings, _ shard: inout BrokerShard, _ context: DaemonContext
-    ) throws -> BrokerStore? {
-        guard settings.broker.durability.needsStore else { return nil }
-        let (loop, log) = (context.loop, context.log)
+        _ settings: BrokerSettings, _ context: DaemonContext,
+        _ make: (StoreHandle?) throws -> ShardGroup
+    ) throws -> (store: BrokerStore?, shards: ShardGroup) {
+        guard settings.broker.durability.needsStore else { return (nil, try make(nil)) }
         // A large store takes its time to be read.
         context.notifier.extendTimeout(by: .seconds(300))
-        var opened: OpenedTurns
         do {
-            opened = try OpenedTurns.open(folder: context.state.path, log: log)
+            var opened = try OpenedTurns.open(folder: context.state.path, log: context.log)
+            let store = try BrokerStore(
+                opened, settings.store, loop: context.loop, log: context.log)
+            let shards = try make(store.handle)
+            try store.restore(&opened.state, to: shards.unstarted)
+            return (store, shards)
         } catch let error as StoreError {
             throw DaemonError(.unavailable, error.message, hint: error.hint)
         }
+    }
+
+    /// Has the shards go on with what the store held. Their threads have not been started.
+    private func restore(_ state: inout RecoveredState, to servers: [ShardServer]) throws(StoreError) {
         let now = SystemClock.monotonic()
-        let isSalvaged = opened.state.needsNewStore(shards: 1)
-        let messages = shard.restore(&opened.state, at: now)
-        if !opened.state.isEmpty {
-            log.notice(
-                "state restored",
-                [
-                    "sessions": shard.sessionCount, "retained": shard.retainedCount,
-                    "messages": messages, "turns": opened.state.turns,
-                ])
-        }
-        let store = try BrokerStore(opened, settings.store, loop: loop, log: log)
-        if isSalvaged {
-            shard.rewriteWhole(at: now)
-            if let turn = shard.endTurn(at: now) {
-                try store.handle.commitNow(turn, shard: 0)
-                shard.committed(turn.number, at: now)
+        let needsNewStore = state.needsNewStore(shards: servers.count)
+        var messages = 0
+        for server in servers { messages += server.shard.restore(&state, at: now) }
+        if !state.isEmpty { logRestored(state, servers, messages) }
+        for server in servers { server.shard.routeRestored(at: now) }
+        exchangeMail(servers, now)
+        if needsNewStore { try writeAnew(servers, now) }
+        for server in servers { server.shard.finishRestoring() }
+    }
+
+    /// Until nothing is on its way between them.
+    private func exchangeMail(_ servers: [ShardServer], _ now: MonotonicTime) {
+        var mail = ShardMail()
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            for sender in servers {
+                for receiver in servers.indices
+                where sender.shard.takeMail(for: receiver, &mail) {
+                    servers[receiver].shard.receive(mail, at: now)
+                    mail.removeAll()
+                    isQuiet = false
+                }
             }
         }
-        shard.routeRestored(at: now)
-        return store
+    }
+
+    /// Puts all that the shards hold in the place of the turns that were read.
+    private func writeAnew(_ servers: [ShardServer], _ now: MonotonicTime) throws(StoreError) {
+        var turns: [(shard: Int, turn: Turn)] = []
+        for (index, server) in servers.enumerated() {
+            server.shard.rewriteWhole(at: now)
+            if let turn = server.shard.endTurn(at: now) { turns.append((index, turn)) }
+        }
+        try handle.replaceNow(turns)
+        for (shard, turn) in turns { servers[shard].shard.committed(turn.number, at: now) }
+    }
+
+    private func logRestored(
+        _ state: borrowing RecoveredState, _ servers: [ShardServer], _ messages: Int
+    ) {
+        log.notice(
+            "state restored",
+            [
+                "sessions": servers.reduce(0) { $0 + $1.shard.sessionCount },
+                "retained": servers[0].shard.retainedCount, "messages": messages,
+                "turns": state.turns,
+            ])
     }
 }

@@ -33,7 +33,7 @@ final class BrokerStore {
     var onReplaced: () -> Void = {}
 
     private let loop: EventLoop
-    private let log: Log
+    let log: Log
     private var events: EventLoop.Port<StoreThread.Event>?
     private var roomCheck: TimerID?
 
@@ -125,9 +125,7 @@ final class BrokerStore {
                 "the store is damaged and was put aside; all is written anew from memory",
                 ["why": error.message, "file": target])
             guard let events else { return }
-            handle.replace(try Self.start(nil, path, events))
-            change(to: .ready)
-            onReplaced()
+            beginEmpty(try Self.start(nil, path, events))
         } catch {
             log.error("no new store can be made; nothing is acknowledged", ["error": error])
             change(to: .failed(error.message))
@@ -135,12 +133,18 @@ final class BrokerStore {
         }
     }
 
+    /// Goes on with a store that holds nothing.
+    private func beginEmpty(_ thread: StoreThread) {
+        handle.beginEpoch()
+        handle.replace(thread)
+        change(to: .ready)
+        onReplaced()
+    }
+
     private func replaceDamagedAgain() {
         guard case .failed = state, let events else { return }
         do throws(StoreError) {
-            handle.replace(try Self.start(nil, path, events))
-            change(to: .ready)
-            onReplaced()
+            beginEmpty(try Self.start(nil, path, events))
         } catch {
             loop.schedule(after: Self.retryPause) { [weak self] in self?.replaceDamagedAgain() }
         }

@@ -23,7 +23,7 @@ extension ShardServer {
             preconditionFailure("a shard without a store records nothing")
         }
         let epoch = storeEpoch
-        store.commit(turn, shard: shard.position.index) { outcome in
+        store.commit(turn, shard: shard.position.index, epoch: epoch) { outcome in
             commits.send(CommitReport(turn: turn.number, epoch: epoch, outcome: outcome))
         }
     }

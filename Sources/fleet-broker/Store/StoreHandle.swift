@@ -17,6 +17,8 @@ final class StoreHandle: Sendable {
 
     private struct State {
         var thread: StoreThread?
+        /// Counts the times that it was replaced by an empty one.
+        var epoch = 0
         /// Bytes that threads before this one wrote.
         var bytesBefore: UInt64 = 0
         /// The last commit found no room.
@@ -82,14 +84,21 @@ final class StoreHandle: Sendable {
         state.withLock { ($0.commits, $0.lastCommit) }
     }
 
-    /// Commits a turn; `completion` is called on the store's thread.
+    /// The next thread's store is an empty one: turns that follow on what the one before held are not
+    /// taken, until their shard has written all anew.
+    func beginEpoch() { state.withLock { $0.epoch += 1 } }
+
+    /// Commits a turn; `completion` is called on the store's thread. What a shard gives that does not know
+    /// of the last replacement is dropped: all of it will come once more.
     func commit(
-        _ turn: Turn, shard: Int, _ completion: @escaping @Sendable (Outcome) -> Void
+        _ turn: Turn, shard: Int, epoch: Int,
+        _ completion: @escaping @Sendable (Outcome) -> Void
     ) {
         let anchor = TimeAnchor(
             monotonic: SystemClock.monotonic(),
             unixMilliseconds: SystemClock.unixMilliseconds(), boot: boot)
-        let thread = state.withLock { $0.thread }
+        let (thread, isKnown) = state.withLock { ($0.thread, $0.epoch == epoch) }
+        guard isKnown else { return }
         let isTaken = thread?.submit(
             synchronous: turn.durability == .power ? .full : .normal
         ) { database throws(StoreError) in
@@ -113,14 +122,17 @@ final class StoreHandle: Sendable {
         if isTaken != true { completion(.failed) }
     }
 
-    /// Commits a turn before it returns; for the start.
-    func commitNow(_ turn: Turn, shard: Int) throws(StoreError) {
+    /// Puts turns in the place of all that the store holds, before it returns; for the start.
+    func replaceNow(_ turns: [(shard: Int, turn: Turn)]) throws(StoreError) {
         let anchor = TimeAnchor(
             monotonic: SystemClock.monotonic(),
             unixMilliseconds: SystemClock.unixMilliseconds(), boot: boot)
         let thread = state.withLock { $0.thread }
         try thread?.perform { database throws(StoreError) in
-            try TurnTable.write(turn, shard: shard, at: anchor, database)
+            try TurnTable.deleteAll(database)
+            for (shard, turn) in turns {
+                try TurnTable.write(turn, shard: shard, at: anchor, database)
+            }
         }
     }
 

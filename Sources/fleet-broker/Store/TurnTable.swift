@@ -58,6 +58,10 @@ enum TurnTable {
         }
     }
 
+    static func deleteAll(_ database: Database) throws(StoreError) {
+        try database.statement("DELETE FROM turn").run()
+    }
+
     /// Deletes some of a shard's turns up to `turn`; true when none is left.
     static func delete(
         upTo turn: TurnNumber, shard: Int, _ database: Database
