@@ -26,6 +26,13 @@ extension BrokerShard {
             precondition(connections.read(c) { $0.releasedCount } >= 0)
             connecting += connections[c].countedBytes
         }
+        if let keptInterest {
+            var kept = 0
+            for s in 0..<sessions.slotCount where sessions.isOccupied(s) {
+                if sessions[s].isRecorded { kept += subscriptions.filterCount(of: s) }
+            }
+            precondition(keptInterest.count == kept, "subscriptions that are kept are miscounted")
+        }
         precondition(connecting == connectingBytes, "bytes of undone CONNECTs are miscounted")
     }
 

@@ -31,6 +31,10 @@ extension BrokerShard {
                 if connections.contains(key) { endWait(due.index, now) }
             case .sweep:
                 if due.time == nextSweep { sweepRetained(now) }
+            case .room:
+                watchesRoom = false
+                checkStoreRoom(now)
+                if isStoreTight && !waiting.isEmpty { watchRoom(now) }
             }
         }
     }
@@ -132,6 +136,7 @@ extension BrokerShard {
                 return connections.contains(key) && connections[entry.index].awaitsRate
             case .sweep:
                 return entry.time == nextSweep
+            case .room: return true
             }
         }
         swap(&heap, &deadlines)

@@ -25,9 +25,10 @@ public struct BrokerShard: ~Copyable {
     var durabilities: DurabilityMap
     /// While what is live is written anew.
     var rewrite: Rewrite?
-    var hasStoreRoom = true
     /// Messages that must be kept are refused.
     var isStoreTight = false
+    /// A deadline is set at which room is looked for.
+    var watchesRoom = false
     /// Publishers that are not read until there is room, or until more is committed.
     var waiting = RingQueue<ConnectionID>()
     /// Clients to be disconnected at the end of the turn, for their full queues.
@@ -342,7 +343,11 @@ extension BrokerShard {
         if rewrite != nil { rewriteSome(now) }
         let before = journal.handedOver
         let turn = journal.endTurn(at: now)
-        if position.count > 1 && journal.handedOver != before { openTurn(now) }
+        if position.count > 1 {
+            if journal.handedOver != before { openTurn(now) }
+            // Others take of the room, too.
+            if journal.isRecording && isStoreTight != findsStoreTight { checkStoreRoom(now) }
+        }
         return turn
     }
 

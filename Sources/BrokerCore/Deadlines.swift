@@ -10,6 +10,8 @@ enum DeadlineSubject: UInt8 {
     case publishRate
     /// The search for expired retained messages.
     case sweep
+    /// Whether another shard has made room in the store, for which publishers wait here.
+    case room
 }
 
 /// All deadlines of a shard in one binary heap, earliest first.

@@ -122,7 +122,9 @@ final class MortalBroker {
         die(heard: heard, shards: count) { _ in random.next() % 2 == 0 }
     }
 
-    func die(heard: Bool, survives: Bool) { die(heard: heard, shards: shards.count) { _ in survives } }
+    func die(heard: Bool, survives: Bool) {
+        die(heard: heard, shards: shards.count) { _ in survives }
+    }
 
     /// It dies, and a new one goes on with what the store holds.
     ///

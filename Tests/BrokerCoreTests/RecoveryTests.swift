@@ -232,6 +232,8 @@ import Testing
             state.read(bytes.span, turn: TurnNumber(rawValue: 1), shard: 0, anchor: anchor)
             var shard = BrokerShard(configuration: broker.shard.configuration, seed: 1)
             shard.restore(&state, at: broker.now)
+            shard.routeRestored(at: broker.now)
+            shard.finishRestoring()
             shard.checkInvariants()
         }
     }

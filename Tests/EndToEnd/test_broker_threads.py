@@ -33,15 +33,22 @@ for test in SAME:
     globals()[test.__name__] = test
 
 
-@pytest.fixture(params=[2, 3])
-def threads(request):
+@pytest.fixture(params=[(2, "process"), (3, "memory")], ids=["2-process", "3-memory"])
+def kind(request):
+    """How many threads, and the durability."""
     return request.param
 
 
 @pytest.fixture
-def fleet_broker(tmp_path, started, threads):
+def threads(kind):
+    return kind[0]
+
+
+@pytest.fixture
+def fleet_broker(tmp_path, started, kind):
     def start(configuration="", **options):
-        head = f'threads = {threads}\ndurability = "memory"\n'
+        threads, durability = kind
+        head = f'threads = {threads}\ndurability = "{durability}"\n'
         broker = FleetBroker(tmp_path / f"broker-{len(started)}", head + configuration, **options)
         started.append(broker)
         return broker

@@ -25,10 +25,24 @@ def assert_flawless(result):
 pytestmark = pytest.mark.long
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("durability", ["process", "power"])
-def test_kill_9_at_random_moments(fleet_broker, durability):
-    campaign = Campaign(fleet_broker(f'durability = "{durability}"\n'), SEED)
-    assert_flawless(campaign.run(scaled(12, 250)))
+def test_kill_9_at_random_moments(fleet_broker, durability, threads):
+    broker = fleet_broker(f'threads = {threads}\ndurability = "{durability}"\n')
+    assert_flawless(Campaign(broker, SEED).run(scaled(12, 250)))
+
+
+def test_kill_9_with_another_number_of_threads_each_time(fleet_broker):
+    broker = fleet_broker("threads = 2\n" + DURABLE)
+    campaign = Campaign(broker, SEED)
+    counts = random.Random(SEED)
+
+    def start_again():
+        _, rest = broker.file.read_text().split("\n", 1)
+        broker.file.write_text(f"threads = {counts.randrange(1, 5)}\n" + rest)
+        broker.start()
+    campaign.start_again = start_again
+    assert_flawless(campaign.run(scaled(12, 100)))
 
 
 def test_without_a_kill_there_is_nothing_to_find(fleet_broker):
@@ -75,9 +89,10 @@ def sweep(broker, faults, kinds, moment, kills, power=False):
     return campaign.finish()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_kill_9_at_every_write_and_sync_of_the_store(faulty_broker, moment):
-    broker, faults = faulty_broker(DURABLE)
+def test_kill_9_at_every_write_and_sync_of_the_store(faulty_broker, moment, threads):
+    broker, faults = faulty_broker(f"threads = {threads}\n" + DURABLE)
     assert_flawless(sweep(broker, faults, f.WRITE | f.SYNC, MOMENTS[moment], scaled(12, 400)))
 
 

@@ -88,12 +88,20 @@ def database(broker):
     return found[0]
 
 
+SEVERAL = pytest.mark.parametrize("threads", [1, 3])
+
+
+def several(threads):
+    return f"threads = {threads}\n"
+
+
 def quarantined(broker):
     return [file for file in broker.state.iterdir() if ".corrupt-" in file.name]
 
 
-def test_what_was_acknowledged_is_there_after_a_restart(fleet_broker):
-    broker = fleet_broker(DURABLE)
+@SEVERAL
+def test_what_was_acknowledged_is_there_after_a_restart(fleet_broker, threads):
+    broker = fleet_broker(several(threads) + DURABLE)
     fill(broker.port)
     assert broker.stop() == 0
     broker.start()
@@ -187,8 +195,9 @@ def test_bits_that_flip_anywhere_in_the_store(fleet_broker):
     assert salvaged, "what can be read is salvaged"
 
 
-def test_corruption_found_while_it_runs(fleet_broker):
-    broker = fleet_broker(DURABLE)
+@SEVERAL
+def test_corruption_found_while_it_runs(fleet_broker, threads):
+    broker = fleet_broker(several(threads) + DURABLE)
     fill(broker.port)
     large = [(f"waits/large/{n}", f"{n} " + "x" * 6_000, False) for n in range(3_000)]
     for first in range(0, len(large), 500):
@@ -261,8 +270,12 @@ def publish_until_refused(port, payload, most=20_000):
     raise AssertionError("the disk is never full")
 
 
-def test_a_disk_that_is_full_refuses_publishers_and_keeps_what_it_has(fleet_broker, small_disk):
-    broker = fleet_broker(DURABLE + '[store]\nfree_disk_floor = "8MiB"\n', state=small_disk / "state")
+@SEVERAL
+def test_a_disk_that_is_full_refuses_publishers_and_keeps_what_it_has(
+        fleet_broker, small_disk, threads):
+    broker = fleet_broker(
+        several(threads) + DURABLE + '[store]\nfree_disk_floor = "8MiB"\n',
+        state=small_disk / "state")
     fill(broker.port)
     taken = publish_until_refused(broker.port, b"x" * 4_000)
     assert taken > 100
@@ -290,8 +303,9 @@ def takes(port):
     return code == 0
 
 
-def test_the_store_has_a_size_cap(fleet_broker):
-    broker = fleet_broker(DURABLE + '[store]\nsize = "4MiB"\npatience = "1s"\n')
+@SEVERAL
+def test_the_store_has_a_size_cap(fleet_broker, threads):
+    broker = fleet_broker(several(threads) + DURABLE + '[store]\nsize = "4MiB"\npatience = "1s"\n')
     fill(broker.port)
     taken = publish_until_refused(broker.port, b"x" * 4_000)
     assert 300 < taken < 1_200
@@ -306,8 +320,9 @@ def test_the_store_has_a_size_cap(fleet_broker):
 
 # --- fsync, EIO ------------------------------------------------------------------------------------
 
-def test_one_fsync_that_fails_and_then_succeeds(faulty_broker):
-    broker, faults = faulty_broker(POWER)
+@SEVERAL
+def test_one_fsync_that_fails_and_then_succeeds(faulty_broker, threads):
+    broker, faults = faulty_broker(several(threads) + POWER)
     fill(broker.port)
     wire = Wire(broker.port)
     wire.connect("publisher")
@@ -327,8 +342,9 @@ def test_one_fsync_that_fails_and_then_succeeds(faulty_broker):
     assert len(retained) == 50
 
 
-def test_a_disk_that_never_syncs_again_acknowledges_nothing(faulty_broker):
-    broker, faults = faulty_broker(POWER)
+@SEVERAL
+def test_a_disk_that_never_syncs_again_acknowledges_nothing(faulty_broker, threads):
+    broker, faults = faulty_broker(several(threads) + POWER)
     fill(broker.port)
     faults.fail_syncs(-1)
     wire = Wire(broker.port)

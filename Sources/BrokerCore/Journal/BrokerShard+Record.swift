@@ -232,7 +232,7 @@ extension BrokerShard {
         guard durability != .memory else { return nil }
         sessions[s].recordedIncoming.insert(packetID)
         if durability == .power { sessions[s].powerIncoming.insert(packetID) }
-        exchange.lastSerial += 1
+        exchange.lastSerial &+= 1
         recordHeld(exchange.lastSerial, sessions[s].number, message, durability)
         recordIdentifier(s, packetID, durability)
         return exchange.lastSerial

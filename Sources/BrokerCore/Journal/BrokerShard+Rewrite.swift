@@ -20,7 +20,8 @@ struct Rewrite {
 extension BrokerShard {
     /// Bytes that the state would take if it were written anew, about.
     var liveBytes: Int {
-        journal.liveBytes + retained.byteCount / position.count + sessions.count * 128 + subscriptionCount * 64
+        journal.liveBytes + retained.byteCount / position.count + sessions.count * 128
+            + subscriptionCount * 64
     }
 
     /// Begins to write everything anew when too much of what is stored is dead.

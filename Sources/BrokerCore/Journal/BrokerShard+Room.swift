@@ -1,10 +1,11 @@
 import MQTT
+import Synchronization
 
 /// What happens when the store cannot keep up, or has no room.
 extension BrokerShard {
     /// The store has room for more, or not: no space on its disk, or less than the floor.
     public mutating func setStoreRoom(_ hasRoom: Bool, at now: MonotonicTime) {
-        hasStoreRoom = hasRoom
+        board.isOutOfStoreRoom.store(!hasRoom, ordering: .relaxed)
         checkStoreRoom(now)
         // Nothing may be committed from here on until there is room: what is dead goes now.
         rewriteIfWasteful()
@@ -38,8 +39,16 @@ extension BrokerShard {
     /// Looks whether messages that must be kept can be taken; those who waited for it go on.
     mutating func checkStoreRoom(_ now: MonotonicTime) {
         guard journal.isRecording else { return }
-        isStoreTight = !hasStoreRoom || 2 * totalLiveBytes > configuration.journal.storeBytes
+        isStoreTight = findsStoreTight
         resumeWaiting(now)
+    }
+
+    /// Whether the disk has room; one shard that finds none says so for all.
+    var hasStoreRoom: Bool { !board.isOutOfStoreRoom.load(ordering: .relaxed) }
+
+    /// Whether there is no room for more that must be kept.
+    var findsStoreTight: Bool {
+        !hasStoreRoom || 2 * totalLiveBytes > configuration.journal.storeBytes
     }
 
     /// Whether taking this message would write to the store: somebody keeps it.
@@ -62,7 +71,8 @@ extension BrokerShard {
             if bits.qosBits > 0 && takes { isWanted = true }
         }
         swap(&found, &matches)
-        if position.count > 1, isDurable || !configuration.reserved.isEmpty, isKeptElsewhere(topic) {
+        if position.count > 1, isDurable || !configuration.reserved.isEmpty, isKeptElsewhere(topic)
+        {
             return true
         }
         return isWanted || !shares.isEmpty && isWantedByShare(topic, isDurable: isDurable)
@@ -74,6 +84,7 @@ extension BrokerShard {
         _ publish: Publish, _ c: UInt32, _ now: MonotonicTime
     ) {
         counters.publishesRefused += 1
+        if position.count > 1 { watchRoom(now) }
         if connections[c].isVersion5, let packetID = publish.packetID {
             let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
             return sendAcknowledgement(c, kind, packetID, .quotaExceeded, since: journal.mark)
@@ -92,6 +103,15 @@ extension BrokerShard {
         let limit = journal.limits.uncommittedBytes
         return journal.uncommittedBytes > (before ? limit / 2 : limit)
     }
+
+    /// Another shard may make room, and does not tell: it is looked for as long as anybody waits.
+    mutating func watchRoom(_ now: MonotonicTime) {
+        guard !watchesRoom else { return }
+        watchesRoom = true
+        addDeadline(now + Self.roomPause, .room, 0, 0)
+    }
+
+    private static var roomPause: Duration { .milliseconds(100) }
 
     /// So much is not committed yet that whoever publishes more waits for the store.
     @inline(__always)

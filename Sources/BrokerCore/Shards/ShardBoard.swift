@@ -14,6 +14,8 @@ public final class ShardBoard: Sendable {
     let keeping: TopicInterest?
     /// Bytes that the state would take in the store if it were written anew.
     let liveBytes = Atomic<Int>(0)
+    /// The store's disk has no room, or less than the floor.
+    let isOutOfStoreRoom = Atomic(false)
     private let lastStamp = Atomic<UInt64>(0)
 
     public init(shards count: Int) {

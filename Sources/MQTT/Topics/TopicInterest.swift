@@ -123,5 +123,5 @@ public struct OwnInterest: Sendable {
     }
 
     /// How many there are.
-    var count: Int { counts.reduce(0) { $0 + Int($1) } }
+    public var count: Int { counts.reduce(0) { $0 + Int($1) } }
 }

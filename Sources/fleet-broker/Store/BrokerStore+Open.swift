@@ -27,7 +27,9 @@ extension BrokerStore {
     }
 
     /// Has the shards go on with what the store held. Their threads have not been started.
-    private func restore(_ state: inout RecoveredState, to servers: [ShardServer]) throws(StoreError) {
+    private func restore(_ state: inout RecoveredState, to servers: [ShardServer])
+        throws(StoreError)
+    {
         let now = SystemClock.monotonic()
         let needsNewStore = state.needsNewStore(shards: servers.count)
         var messages = 0
