@@ -96,11 +96,4 @@ struct TextScan: OptionSet {
         }
         return true
     }
-
-    /// How many code points well-formed UTF-8 holds.
-    static func codePoints(in text: Span<UInt8>) -> Int {
-        var count = 0
-        for index in text.indices where text[index] & 0xC0 != 0x80 { count += 1 }
-        return count
-    }
 }
