@@ -104,6 +104,8 @@ public enum DisconnectCause: Sendable, Equatable {
     case userChanged(ReasonCode)
     /// An operator of the server ended it.
     case byOperator
+    /// Another server serves instead.
+    case redirected(ReasonCode)
     /// Refused or thrown out for what it sent.
     case fault(ReasonCode, clause: String, detail: String)
 
@@ -117,7 +119,7 @@ public enum DisconnectCause: Sendable, Equatable {
         case .keepAliveTimeout: .keepAliveTimeout
         case .takenOver: .sessionTakenOver
         case .shuttingDown: .serverShuttingDown
-        case .userChanged(let code): code
+        case .userChanged(let code), .redirected(let code): code
         case .byOperator: .administrativeAction
         case .fault(let code, _, _): code
         }
@@ -141,6 +143,8 @@ extension DisconnectCause: CustomStringConvertible {
         case .userChanged(.notAuthorized): "the user was removed"
         case .userChanged: "the user's password was changed"
         case .byOperator: "disconnected by an operator"
+        case .redirected(.serverMoved): "the server has moved"
+        case .redirected: "another server serves for now"
         case .fault(let code, let clause, let detail): "\(detail) (\(code.name), \(clause))"
         }
     }

@@ -80,6 +80,10 @@ public struct BrokerConfiguration: Sendable, Equatable {
     public var sharedSubscriptionsBefore5 = false
     /// Who may publish and read what.
     public var access = AccessPolicy.open
+    /// What 5.0 clients that ask for it are told to make response topics of; `nil`: nothing.
+    public var responseInformation: ResponseInformation?
+    /// Where clients are sent instead of being served.
+    public var redirection: Redirection?
     /// Whether SUBACK says 0x80 (Unspecified error) in place of 0x87 (Not authorized) to 5.0 clients, and no
     /// reason: who may not subscribe does not learn that a rule says so.
     public var concealsRefusals = false
@@ -145,7 +149,7 @@ extension BrokerShard {
     }
 }
 
-/// What a listener asks of those who connect through it.
+/// What a listener asks of those who connect through it, and what it offers them.
 public struct AccessRules: Sendable, Equatable {
     /// CONNECT without a user name is let in.
     public var allowsAnonymous: Bool
@@ -157,6 +161,10 @@ public struct AccessRules: Sendable, Equatable {
     public var takesIdentity: Bool
     /// What CONNECT may name as its authentication method.
     public var authenticationMethods: [[UInt8]] = []
+    /// The highest QoS that a client may publish at, and is granted.
+    public var maximumQoS = QoS.exactlyOnce
+    /// Whether a client may publish messages that are to be retained.
+    public var isRetainAvailable = true
     /// The listener's address as the configuration writes it, which roles may ask for.
     public var listener: String
 

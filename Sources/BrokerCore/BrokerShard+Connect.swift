@@ -21,6 +21,7 @@ extension BrokerShard {
         if let size = properties.uint32(.maximumPacketSize, in: source) {
             connections[c].maximumPacketSize = min(size, UInt32(WireLimits.largestPacketSize))
         }
+        if redirects(c, now) { return }
         if properties.contains(.authenticationMethod),
             !beginExchange(connect, source, c, now)
         {
@@ -44,11 +45,11 @@ extension BrokerShard {
             : connections[c].phase == .authenticated
                 ? connect.username.map { [UInt8](copying: source.extracting($0.range)) }
                 : connections[c].identity
-        let rights = resolveRights(
-            Principal(
-                user: owner, clientID: clientID, listener: connections[c].rules.value.listener))
+        let principal = Principal(
+            user: owner, clientID: clientID, listener: connections[c].rules.value.listener)
+        let rights = resolveRights(principal)
         let will = Self.takenWill(connect, source)
-        if let will, let fault = check(will, source, rights) {
+        if let will, let fault = check(will, source, rights, connections[c].rules.value) {
             return refuse(c, fault.reason, fault.clause, fault.detail, now)
         }
         let known = sessionsByClientID[clientID]
@@ -61,9 +62,12 @@ extension BrokerShard {
             return refuse(c, .quotaExceeded, "limits.sessions", "there are too many sessions", now)
         }
         let expiry = sessionExpiry(connect, source)
-        let answer = connAckProperties(
+        var answer = connAckProperties(
             connect, c, assigned: isAssigned ? clientID : nil,
             expiry: expiry.isLowered ? expiry.granted : nil)
+        if properties.uint8(.requestResponseInformation, in: source) == 1 {
+            addResponseInformation(c, principal, to: &answer)
+        }
         guard Self.connAckSize(answer) <= connections[c].maximumPacketSize else {
             // Nothing that follows would fit either, or not for long. [MQTT-3.1.2-24]
             return refuse(
@@ -163,6 +167,7 @@ extension BrokerShard {
         let properties = connect.properties
         let limits = configuration.limits
         connections[c].isBridge = connect.isBridge
+        connections[c].hasPublishTerms = connections[c].rules.value.limitsPublishing
         connections[c].wantsProblemInformation =
             properties.uint8(.requestProblemInformation, in: source) != 0
         let receiveMaximum = Int(properties.uint16(.receiveMaximum, in: source) ?? .max)
@@ -214,6 +219,7 @@ extension BrokerShard {
         writer.add(.receiveMaximum, uint16: UInt16(clamping: limits.receiveMaximum))
         writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
         if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
+        add(termsOf: connections[c].rules.value, to: &writer)
         if !offersShares { writer.add(.sharedSubscriptionAvailable, uint8: 0) }
         if limits.topicAliases > 0 {
             writer.add(.topicAliasMaximum, uint16: UInt16(clamping: limits.topicAliases))

@@ -34,14 +34,18 @@ extension BrokerShard {
         _ c: UInt32, _ reason: ReasonCode, _ clause: String, _ detail: String,
         _ now: MonotonicTime
     ) {
+        refuse(c, reason, .fault(reason, clause: clause, detail: detail), detail, now)
+    }
+
+    mutating func refuse(
+        _ c: UInt32, _ reason: ReasonCode, _ cause: DisconnectCause, _ detail: String,
+        server: [UInt8] = [], _ now: MonotonicTime
+    ) {
         counters.connectionsRefused += 1
-        var writer = PropertyWriter()
-        // [MQTT-3.2.2-19]
-        if connections[c].isVersion5 && fitsReasonString(c, detail) {
-            writer.add(.reasonString, string: detail)
-        }
+        let writer =
+            connections[c].isVersion5 ? farewell(c, detail, server: server) : PropertyWriter()
         sendConnAck(c, sessionPresent: false, reason, writer)
-        end(c, .fault(reason, clause: clause, detail: detail), now)
+        end(c, cause, now)
     }
 
     /// A connected client is thrown out for what it sent. [MQTT-4.13.2-1]

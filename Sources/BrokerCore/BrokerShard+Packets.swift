@@ -32,6 +32,19 @@ extension BrokerShard {
         detail.utf8.count + besides + 16 <= connections[c].maximumPacketSize
     }
 
+    /// What is said with an end: a server that serves instead, and why, as far as the client takes it.
+    /// [MQTT-3.2.2-19], [MQTT-3.14.2-3]
+    func farewell(_ c: UInt32, _ detail: String, server: [UInt8]) -> PropertyWriter {
+        var writer = PropertyWriter()
+        if !server.isEmpty, server.count + 16 <= connections[c].maximumPacketSize {
+            writer.add(.serverReference, bytes: server.span)
+        }
+        if fitsReasonString(c, detail, besides: writer.bytes.count) {
+            writer.add(.reasonString, string: detail)
+        }
+        return writer
+    }
+
     /// Whether a client takes SUBACK or UNSUBACK with so many codes. [MQTT-3.1.2-24]
     func fitsAnswer(_ c: UInt32, codes: Int) -> Bool {
         // Type, length, packet identifier, no properties: 8 bytes at most.
@@ -39,13 +52,11 @@ extension BrokerShard {
     }
 
     /// DISCONNECT, which only 5.0 servers send; always in words too, for who reads no codes.
-    mutating func sendDisconnect(_ c: UInt32, _ reason: ReasonCode, _ detail: String) {
+    mutating func sendDisconnect(
+        _ c: UInt32, _ reason: ReasonCode, _ detail: String, server: [UInt8] = []
+    ) {
         guard connections[c].isVersion5, connections[c].phase == .connected else { return }
-        var writer = PropertyWriter()
-        // [MQTT-3.14.2-3]
-        if fitsReasonString(c, detail) {
-            writer.add(.reasonString, string: detail)
-        }
+        let writer = farewell(c, detail, server: server)
         let packet = Disconnect(reasonCode: reason, properties: writer.properties)
         packet.encode(from: writer.bytes.span, version: .v5_0, into: &connections[c].output)
         counters.controlPacketsSent &+= 1

@@ -19,6 +19,7 @@ extension BrokerShard {
         _ publish: Publish, _ packet: ByteRange?, _ source: Span<UInt8>, _ c: UInt32,
         _ now: MonotonicTime
     ) {
+        if connections[c].hasPublishTerms, failsTerms(publish, c, now) { return }
         let topic = source.extracting(publish.topic.range)
         if let fault = Self.topicFault(topic, configuration.limits.topics) {
             return refuse(publish, .topicNameInvalid, fault, "the topic is not taken", c, now)

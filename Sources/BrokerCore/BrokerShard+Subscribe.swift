@@ -16,11 +16,14 @@ extension BrokerShard {
         let identifier =
             subscribe.properties.variableByteInteger(.subscriptionIdentifier, in: source) ?? 0
         var requests = subscribe.makeIterator()
+        let maximumQoS = connections[c].rules.value.maximumQoS
         while let request = requests.next(in: source) {
+            // Whatever QoS is asked for is taken, and what there is of it granted. [MQTT-3.2.2-10]
+            let options = request.options.lowered(to: maximumQoS)
             // A packet that repeats its filters asks for no more look-ups than one that does not.
             let result =
                 codes.count < configuration.limits.subscriptions
-                ? take(request, source, identifier: identifier, c) : Self.tooMany
+                ? take(request.filter, options, source, identifier: identifier, c) : Self.tooMany
             codes.append(code(result.reason, c))
             if result.reason.isError {
                 if !isConcealed(result.reason) { detail = result.detail }
@@ -30,8 +33,7 @@ extension BrokerShard {
                         result.reason))
             } else if let filter = result.sendsRetained {
                 wanted.append(
-                    RetainedLookup(
-                        filter: filter, qos: request.options.qos, identifier: identifier))
+                    RetainedLookup(filter: filter, qos: options.qos, identifier: identifier))
             }
         }
         sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail, since: mark)
@@ -54,13 +56,14 @@ extension BrokerShard {
     }
 
     private mutating func take(
-        _ request: SubscriptionRequest, _ source: Span<UInt8>, identifier: UInt32, _ c: UInt32
+        _ range: ByteRange, _ options: SubscriptionOptions, _ source: Span<UInt8>,
+        identifier: UInt32, _ c: UInt32
     ) -> SubscriptionResult {
         let isVersion5 = connections[c].isVersion5
         let filter: TopicFilter
         do throws(TopicError) {
             filter = try TopicFilter(
-                validating: source.extracting(request.filter.range),
+                validating: source.extracting(range.range),
                 limits: configuration.limits.topics,
                 sharedSubscriptions: isVersion5 || configuration.sharedSubscriptionsBefore5)
         } catch {
@@ -72,8 +75,8 @@ extension BrokerShard {
                 detail: "shared subscriptions need a broker with one thread")
         }
         let bits = SubscriptionBits(
-            request.options, identifier: identifier, isBridge: connections[c].isBridge)
-        return subscribe(filter, bits, request.options, c)
+            options, identifier: identifier, isBridge: connections[c].isBridge)
+        return subscribe(filter, bits, options, c)
     }
 
     private mutating func subscribe(

@@ -16,7 +16,19 @@ extension BrokerShard {
     }
 
     /// Why a will cannot be published by a client with these rights; `nil` when it can.
-    func check(_ will: Will, _ source: Span<UInt8>, _ rights: Rights?) -> WillFault? {
+    func check(
+        _ will: Will, _ source: Span<UInt8>, _ rights: Rights?, _ rules: AccessRules
+    ) -> WillFault? {
+        if will.qos > rules.maximumQoS {
+            return WillFault(
+                reason: .qosNotSupported, clause: "MQTT-3.2.2-12",
+                detail: "the will's QoS is above the server's maximum")
+        }
+        if will.retain && !rules.isRetainAvailable {
+            return WillFault(
+                reason: .retainNotSupported, clause: "MQTT-3.2.2-13",
+                detail: "the server retains no will")
+        }
         let topic = source.extracting(will.topic.range)
         if let fault = Self.topicFault(topic, configuration.limits.topics) {
             return WillFault(

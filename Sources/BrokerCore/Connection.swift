@@ -40,6 +40,8 @@ struct Connection: ~Copyable {
     var isBridge = false
     /// There are rules: what its client publishes is looked at.
     var isRestricted = false
+    /// Its listener takes less than QoS 2, or no RETAIN.
+    var hasPublishTerms = false
     var isDirty = false
     var isReadingPaused = false
     /// A full output dropped a message since it was last empty.

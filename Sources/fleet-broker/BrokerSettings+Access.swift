@@ -37,16 +37,7 @@ extension BrokerSettings {
         role.users = Set(users)
         role.includesEverybody = reader.boolean("everybody", default: false)
         role.includesAnonymous = reader.boolean("anonymous", default: false)
-        role.listeners = Set(
-            reader.parsedList("listeners", default: []) { text in
-                guard listeners.contains(text) else {
-                    let known = listeners.map { "\"\($0)\"" }.joined(separator: ", ")
-                    throw ConfigurationProblem(
-                        "no [[listener]] is called \"\(text)\"",
-                        hint: "a listener's name, or its address where it has none: \(known)")
-                }
-                return text
-            })
+        role.listeners = readListenerNames(reader, listeners)
         func read(
             _ key: String, _ effect: AccessRule.Effect, _ action: AccessRule.Action
         ) -> [AccessRule] {
@@ -58,5 +49,21 @@ extension BrokerSettings {
             read("publish", .allow, .publish) + read("subscribe", .allow, .subscribe)
             + read("deny_publish", .deny, .publish) + read("deny_subscribe", .deny, .subscribe)
         return role
+    }
+
+    /// `listeners` of a table that is for some of them; empty for all.
+    static func readListenerNames(
+        _ reader: ConfigurationReader, _ listeners: [String]
+    ) -> Set<String> {
+        let names = reader.parsedList("listeners", default: []) { text in
+            guard listeners.contains(text) else {
+                let known = listeners.map { "\"\($0)\"" }.joined(separator: ", ")
+                throw ConfigurationProblem(
+                    "no [[listener]] is called \"\(text)\"",
+                    hint: "a listener's name, or its address where it has none: \(known)")
+            }
+            return text
+        }
+        return Set(names)
     }
 }

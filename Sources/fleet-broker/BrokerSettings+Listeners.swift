@@ -16,6 +16,8 @@ extension BrokerSettings {
         var rules = AccessRules(
             allowsAnonymous: isOpen, checksPasswords: passwordFile != nil,
             takesIdentity: listener.tls?.identity != nil, listener: listener.label)
+        rules.maximumQoS = listener.maximumQoS ?? maximumQoS
+        rules.isRetainAvailable = listener.isRetainAvailable ?? isRetainAvailable
         if passwordFile != nil { rules.authenticationMethods = [Array(SCRAMExchange.method.utf8)] }
         return rules
     }
@@ -36,6 +38,10 @@ extension BrokerSettings {
         listener.tls = Self.readTLS(reader)
         if reader.has("allow_anonymous") {
             listener.allowsAnonymous = reader.boolean("allow_anonymous", default: false)
+        }
+        listener.maximumQoS = Self.readMaximumQoS(reader)
+        if reader.has("retain_available") {
+            listener.isRetainAvailable = reader.boolean("retain_available", default: true)
         }
         listener.maximumConnections = reader.integer("connections", in: 1...1_000_000)
         listener.proxies = Self.readProxies(reader)

@@ -11,6 +11,9 @@ struct BrokerSettings {
     var passwordFile: String?
     /// `nil`: on loopback only, and only without a password file.
     var allowsAnonymous: Bool?
+    /// What clients may publish on listeners that do not say it themselves.
+    var maximumQoS = QoS.exactlyOnce
+    var isRetainAvailable = true
     /// Password checks that may wait; CONNECT is refused as busy above it.
     var passwordChecks: Int
     /// Loops that serve clients, each with a thread and a shard of its own.
@@ -42,6 +45,7 @@ struct BrokerSettings {
         broker.limits = Self.readLimits(limits)
         broker.access = Self.readAccess(reader, listeners: listenerNames)
         readSession(reader.table("session"))
+        broker.redirection = Self.readRedirection(reader, listeners: listenerNames)
         readDurability(reader)
         observe = ObserveSettings(reader)
     }
@@ -84,25 +88,5 @@ struct BrokerSettings {
             "topic_alias_size", limits.topicAliasBytes, 1_024...(1 << 30))
         limits.userProperties = count("user_properties", limits.userProperties, 0...10_000)
         return limits
-    }
-
-    private mutating func readSession(_ reader: ConfigurationReader) {
-        let years = Duration.seconds(0)...(.seconds(Int64(UInt32.max) - 1))
-        broker.maximumSessionExpirySeconds = Self.seconds(
-            reader.duration("maximum_expiry", in: years))
-        broker.sessionExpirySecondsBefore5 = Self.seconds(
-            reader.duration("expiry_before_5", in: .seconds(1)...years.upperBound))
-        broker.maximumKeepAliveSeconds = Self.seconds(
-            reader.duration("maximum_keep_alive", in: .seconds(1)...(.seconds(65_535)))
-        ).map { UInt16($0) }
-        broker.sharedSubscriptionsBefore5 = reader.boolean(
-            "shared_subscriptions_before_5", default: false)
-        broker.concealsRefusals = reader.boolean("conceal_refusals", default: false)
-        broker.redistributesOnDisconnect = reader.boolean(
-            "redistribute_on_disconnect", default: false)
-    }
-
-    private static func seconds(_ duration: Duration?) -> UInt32? {
-        duration.map { UInt32(clamping: $0.components.seconds) }
     }
 }

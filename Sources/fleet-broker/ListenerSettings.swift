@@ -1,4 +1,5 @@
 import IO
+import MQTT
 import TLS
 
 /// One `[[listener]]`.
@@ -11,6 +12,9 @@ struct ListenerSettings: Equatable {
     var tls: TLSServerConfiguration?
     /// `nil`: as `[authentication]` says.
     var allowsAnonymous: Bool?
+    /// What clients may publish here; `nil`: as `[session]` says.
+    var maximumQoS: QoS?
+    var isRetainAvailable: Bool?
     /// Connections of this listener; `nil`: as many as the broker takes.
     var maximumConnections: Int?
     /// With it, connections begin with a header of the PROXY protocol, and only these may send one.

@@ -10,8 +10,8 @@ extension ShardServer {
         switch event {
         case .connected(let id, let client): logConnected(client, peer(id))
         case .refused(let id, let clientID, let user, let cause):
-            log.warning(
-                "connection refused",
+            log.write(
+                cause.isRedirection ? .info : .warning, "connection refused",
                 [
                     "client": Self.text(clientID), "address": peer(id), "user": Self.text(user),
                     "code": Self.text(cause.reasonCode), "reason": cause,
@@ -102,9 +102,14 @@ extension DisconnectCause {
     fileprivate var isOrdinary: Bool {
         switch self {
         case .byClient, .byClientWithWill, .connectionClosed, .takenOver, .shuttingDown,
-            .byOperator:
+            .byOperator, .redirected:
             true
         default: false
         }
+    }
+
+    fileprivate var isRedirection: Bool {
+        if case .redirected = self { return true }
+        return false
     }
 }

@@ -14,14 +14,8 @@ public struct AccessRule: Hashable, Sendable {
     public let origin: String
 
     private let filter: TopicFilter
-    /// The levels of the filter, where some of them are placeholders; else empty.
-    private let levels: [Level]
-
-    private enum Level: Hashable, Sendable {
-        case fixed([UInt8])
-        case user
-        case client
-    }
+    /// `nil` where the filter has no placeholder.
+    private let template: LevelTemplate?
 
     /// More levels than any listener takes.
     private static let limits = TopicLimits(maximumLevels: 1_024)
@@ -43,55 +37,21 @@ public struct AccessRule: Hashable, Sendable {
         if action == .publish && effect == .allow && (text == "$SYS" || text.hasPrefix("$SYS/")) {
             throw .servers
         }
-        let parts = text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        var levels: [Level] = []
-        for part in parts.map({ Array($0) }) {
-            switch part {
-            case Self.user: levels.append(.user)
-            case Self.client: levels.append(.client)
-            case let level where Self.mentionsPlaceholder(level): throw .placeholder
-            default: levels.append(.fixed(part))
-            }
-        }
-        let hasPlaceholder = levels.contains(.user) || levels.contains(.client)
-        self.levels = hasPlaceholder ? levels : []
-    }
-
-    private static let user = Array("%u".utf8)
-    private static let client = Array("%c".utf8)
-
-    private static func mentionsPlaceholder(_ level: [UInt8]) -> Bool {
-        zip(level, level.dropFirst()).contains { [$0, $1] == user || [$0, $1] == client }
+        guard let template = LevelTemplate(text) else { throw .placeholder }
+        self.template = template.isFixed ? nil : template
     }
 
     /// Whether it is the same for everybody.
-    var isFixed: Bool { levels.isEmpty }
+    var isFixed: Bool { template == nil }
 
     /// The filter for one principal; `nil` when the rule says nothing about it.
     ///
     /// Where a name cannot stand for a level, a rule that allows matches nothing, and one that denies
     /// every name: no name opens what others are kept out of.
     func filter(for principal: Principal) -> TopicFilter? {
-        if isFixed { return filter }
-        var bytes: [UInt8] = []
-        for (index, level) in levels.enumerated() {
-            if index > 0 { bytes.append(UInt8(ascii: "/")) }
-            let name: [UInt8]
-            switch level {
-            case .fixed(let text):
-                bytes += text
-                continue
-            case .user: name = principal.user ?? []
-            case .client: name = principal.clientID
-            }
-            if Principal.canFillLevel(name) {
-                bytes += name
-            } else if effect == .deny {
-                bytes.append(UInt8(ascii: "+"))
-            } else {
-                return nil
-            }
-        }
+        guard let template else { return filter }
+        let standIn = effect == .deny ? UInt8(ascii: "+") : nil
+        guard let bytes = template.bytes(for: principal, standIn: standIn) else { return nil }
         do throws(TopicError) {
             return try TopicFilter(
                 validating: bytes.span, limits: Self.limits, sharedSubscriptions: false)
@@ -102,10 +62,12 @@ public struct AccessRule: Hashable, Sendable {
     }
 }
 
-/// What is wrong with a rule's filter.
+/// What is wrong with a rule's filter, or with another text that has placeholders.
 public enum AccessRuleError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No topic filter, for this reason.
     case filter(String)
+    /// No topic name, for this reason.
+    case name(String)
     case shared
     case servers
     case placeholder
@@ -113,6 +75,7 @@ public enum AccessRuleError: Error, Hashable, Sendable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .filter(let detail): "this is no topic filter: \(detail)"
+        case .name(let detail): "this is no topic name: \(detail)"
         case .shared: "write the filter alone, without $share/ and the group's name"
         case .servers: "only the server publishes to $SYS and below it"
         case .placeholder: "a placeholder (%u, %c) must fill its level"

@@ -12,12 +12,14 @@ extension BrokerShard {
         let durability = configuration.durability
         let journal = configuration.journal
         let access = hasNewRules ? new.access : configuration.access
+        let isRedirectedAnew = new.redirection != configuration.redirection
         configuration = new
         configuration.durability = durability
         configuration.journal = journal
         configuration.access = access
         wireLimits = Self.wireLimits(new.limits)
         subscriptions.limits = new.limits.topics
+        if isRedirectedAnew { redirectConnected(now) }
         guard hasNewRules else { return }
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) { reviewRights(s) }
     }

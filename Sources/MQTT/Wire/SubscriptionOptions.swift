@@ -22,6 +22,12 @@ public struct SubscriptionOptions: Hashable, Sendable {
 
     /// The highest QoS that messages are sent with.
     public var qos: QoS { QoS(rawValue: rawValue & 0x03) ?? .atMostOnce }
+    /// The same with a QoS of `maximum` at most.
+    public func lowered(to maximum: QoS) -> SubscriptionOptions {
+        SubscriptionOptions(
+            qos: min(qos, maximum), noLocal: noLocal, retainAsPublished: retainAsPublished,
+            retainHandling: retainHandling)
+    }
     /// The client's own messages do not come back to it.
     public var noLocal: Bool { rawValue & 0x04 != 0 }
     /// RETAIN is passed on as it was published.

@@ -62,7 +62,7 @@ enum MosquittoCounterparts {
             let takesKeys = listener.settings["psk_hint"] != nil
             return isRequired || takesKeys || line.value != "true"
                 ? "" : "needs require_certificate true"
-        case "max_connections": return ""
+        case "max_connections", "max_qos": return ""
         default: return nil
         }
     }

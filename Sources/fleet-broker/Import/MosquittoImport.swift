@@ -113,6 +113,9 @@ struct MosquittoImport {
             if let most = listener.value("max_connections").flatMap({ Int($0) }), most > 0 {
                 writer.set("connections", most)
             }
+            if let qos = listener.value("max_qos").flatMap({ Int($0) }) {
+                writer.set("maximum_qos", qos)
+            }
             if source.isPerListener {
                 writer.set("allow_anonymous", listener.isOn("allow_anonymous"))
             }
@@ -192,9 +195,6 @@ struct MosquittoImport {
             // Mosquitto counts the payload alone.
             lines.append(("packet_size", size + 4_096))
         }
-        if source.global["retain_available"]?.value == "false" {
-            lines.append(("retained_messages", 0))
-        }
         guard !lines.isEmpty else { return }
         writer.table("[limits]")
         for (key, value) in lines { writer.set(key, value) }
@@ -207,8 +207,10 @@ struct MosquittoImport {
             return duration
         }
         let keepAlive = source.global["max_keepalive"].flatMap { Int($0.value) } ?? 0
-        guard expiry != nil || keepAlive > 0 else { return }
+        let retainsNothing = source.global["retain_available"]?.value == "false"
+        guard expiry != nil || keepAlive > 0 || retainsNothing else { return }
         writer.table("[session]")
+        if retainsNothing { writer.set("retain_available", false) }
         if let expiry { writer.set("expiry_before_5", expiry) }
         if keepAlive > 0 { writer.set("maximum_keep_alive", "\(keepAlive)s") }
     }
