@@ -47,6 +47,30 @@ import Testing
         #expect(client.isClosed)
     }
 
+    @Test func `a CONNECT of another protocol ends the connection unanswered`() throws {
+        // [MQTT-3.1.2-1]
+        for level: UInt8 in [3, 4, 5, 6] {
+            let broker = TestBroker()
+            let client = try #require(broker.open())
+            client.send(bytes: [0x10, 13, 0, 4, 77, 81, 84, 85, level, 2, 0, 0, 0, 1, 97])
+            #expect(client.isClosed && client.inbox.isEmpty)
+            #expect(broker.refusals.map(\.reasonCode) == [.unsupportedProtocolVersion])
+        }
+    }
+
+    @Test func `a CONNECT whose lengths do not agree ends the connection unanswered`() throws {
+        for level: UInt8 in [4, 5] {
+            let broker = TestBroker()
+            let client = try #require(broker.open())
+            // The identifier says four bytes, and the packet ends after three of them.
+            client.send(
+                bytes: [0x10, 16, 0, 4, 77, 81, 84, 84, level, 2, 0, 60]
+                    + (level == 5 ? [0, 0, 4, 97, 97, 97] : [0, 5, 97, 97, 97, 97]))
+            #expect(client.isClosed && client.inbox.isEmpty)
+            #expect(broker.refusals.map(\.reasonCode) == [.malformedPacket])
+        }
+    }
+
     @Test func `a later version is answered as 5 would answer`() throws {
         let client = try #require(TestBroker().open(.v5_0))
         client.send(bytes: [0x10, 13, 0, 4, 77, 81, 84, 84, 6, 2, 0, 0, 0, 0, 0])

@@ -88,6 +88,14 @@ def test_users_rules_and_limits_are_taken_over(folder, fleet_broker):
         client.disconnect()
 
 
+def test_lines_may_end_as_on_windows(folder):
+    """What is taken over is the same, with "\\r\\n" in every file."""
+    plain = imported(folder / "mosquitto.conf").stdout
+    for file in [*folder.glob("*.conf"), folder / "acl", *folder.glob("conf.d/*")]:
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert imported(folder / "mosquitto.conf").stdout == plain
+
+
 def test_what_has_no_counterpart_is_listed_with_its_place(folder):
     done = imported(folder / "mosquitto.conf")
     conf, acl = folder / "mosquitto.conf", folder / "acl"

@@ -25,6 +25,11 @@ public struct WireError: Error, Equatable, Sendable {
     /// Not an error: the packet is well-formed as far as it has arrived. Never leaves the decoder.
     static let incomplete = WireError(reasonCode: .success, clause: "", detail: "")
 
+    static let pastEndDetail: StaticString = "a field reaches past the end of its packet"
+
+    /// Whether the packet's lengths do not agree: the bytes may be no packet at all.
+    public var isPastEnd: Bool { detail.description == WireError.pastEndDetail.description }
+
     /// Whether this is `incomplete`.
     var isIncomplete: Bool { reasonCode == .success }
 }

@@ -182,8 +182,7 @@ struct WireReader {
     private mutating func shortage(_ count: Int) -> WireError {
         guard count > remaining else { return .incomplete }
         return fault(
-            .malformedPacket, v3: "MQTT-4.8.0-1", v5: "MQTT-4.13.1-1",
-            "a field reaches past the end of its packet")
+            .malformedPacket, v3: "MQTT-4.8.0-1", v5: "MQTT-4.13.1-1", WireError.pastEndDetail)
     }
 
     @inline(never)

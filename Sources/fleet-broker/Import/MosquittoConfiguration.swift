@@ -27,6 +27,7 @@ struct MosquittoConfiguration {
         "require_certificate", "use_identity_as_username", "use_subject_as_username",
         "use_username_as_clientid", "tls_version", "ciphers", "ciphers_tls1.3", "dhparamfile",
         "tls_engine", "tls_engine_kpass_sha1", "tls_keyform", "psk_hint", "mount_point", "max_qos",
+        "maximum_qos",
         "max_topic_alias", "max_topic_alias_broker", "http_dir", "bind_interface", "socket_domain",
         "websockets_origin", "websockets_log_level", "websockets_headers_size",
         "disable_client_cert_date_checks", "accept_protocol_versions", "enable_proxy_protocol",

@@ -30,6 +30,9 @@ enum MosquittoCounterparts {
         "use_subject_as_username": "take user_from = \"cn\" or a SAN instead",
         "auto_id_prefix": "identifiers that are made begin with auto-",
         "mount_point": "no counterpart: the topics of this listener are not prefixed",
+        "websockets_origin": "set origins of this listener",
+        "enable_proxy_protocol":
+            "set proxy_protocol = true of this listener, and proxy_from to its proxies",
         "http_dir": "no counterpart: no files are served",
         "plugin": "no counterpart: the rights that it gave are yours to write as roles",
         "auth_plugin": "no counterpart: the rights that it gave are yours to write as roles",
@@ -57,12 +60,15 @@ enum MosquittoCounterparts {
         case "require_certificate":
             return listener.settings["cafile"] == nil && isRequired ? "there is no cafile" : ""
         case "cafile", "crlfile":
-            return isRequired ? "" : "certificates of clients are only looked at if all need one"
+            return isRequired
+                ? ""
+                : "certificates of clients are only looked at if all need one; CAs between the server's "
+                    + "certificate and its root belong into the file certificate, behind it"
         case "use_identity_as_username":
             let takesKeys = listener.settings["psk_hint"] != nil
             return isRequired || takesKeys || line.value != "true"
                 ? "" : "needs require_certificate true"
-        case "max_connections", "max_qos": return ""
+        case "max_connections", "max_qos", "maximum_qos": return ""
         default: return nil
         }
     }

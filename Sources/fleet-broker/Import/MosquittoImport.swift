@@ -113,7 +113,8 @@ struct MosquittoImport {
             if let most = listener.value("max_connections").flatMap({ Int($0) }), most > 0 {
                 writer.set("connections", most)
             }
-            if let qos = listener.value("max_qos").flatMap({ Int($0) }) {
+            let qos = listener.value("max_qos") ?? listener.value("maximum_qos")
+            if let qos = qos.flatMap({ Int($0) }) {
                 writer.set("maximum_qos", qos)
             }
             if source.isPerListener {

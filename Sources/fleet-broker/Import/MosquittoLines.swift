@@ -81,7 +81,10 @@ enum MosquittoLines {
     }
 
     private static func trimmed(_ text: String) -> String {
-        func isSpace(_ character: Character) -> Bool { " \t\r\n\r\n".contains(character) }
+        // A line that ends as on Windows has a lone "\r"; before "\n" it is one character with it.
+        func isSpace(_ character: Character) -> Bool {
+            character == " " || character == "\t" || character.isNewline
+        }
         let head = text.drop(while: isSpace)
         let end = head.lastIndex { !isSpace($0) }.map(head.index(after:)) ?? head.startIndex
         return String(head[..<end])
