@@ -45,9 +45,7 @@ extension BrokerShard {
         let held = takeHeld(&state, isSame)
         let notesOrigins = state.holdsAny
         retained = state.retained
-        retained.forEachValue { message in
-            if message.hasExpiry { nextSweep = min(nextSweep, message.expiresAt) }
-        }
+        nextSweep = min(nextSweep, state.nextExpiry)
         if nextSweep < .distantFuture { addDeadline(nextSweep, .sweep, 0, 0) }
         var messages = 0
         for name in state.sessions.keys.sorted() {

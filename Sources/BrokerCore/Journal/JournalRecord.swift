@@ -160,6 +160,16 @@ struct JournalReader {
         }
     }
 
+    /// Passes over `expected` where it comes next; says whether it did.
+    mutating func skip(_ expected: [UInt8], in bytes: Span<UInt8>) -> Bool {
+        guard expected.count <= end - position else { return false }
+        for index in expected.indices where expected[index] != bytes[position + index] {
+            return false
+        }
+        position += expected.count
+        return true
+    }
+
     /// A number that is a count or a place within `limit`.
     mutating func count(_ bytes: Span<UInt8>, upTo limit: Int) throws(JournalDamage) -> Int {
         let value = try number(bytes)

@@ -17,7 +17,7 @@ extension Message {
     /// What `write` wrote, with its time told by this process's clock.
     convenience init(
         reading bytes: Span<UInt8>, _ reader: inout JournalReader, _ clock: RecoveredClock,
-        rights: (Principal) -> Rights
+        _ publishers: inout KnownPublishers
     ) throws(JournalDamage) {
         let flags = try reader.byte(bytes)
         guard flags <= 31, let qos = QoS(rawValue: flags & 3) else {
@@ -33,8 +33,7 @@ extension Message {
         guard propertiesStart >= 2, propertiesStart < payloadStart, payloadStart <= body.count,
             expiryOffset == 0 || expiryOffset > propertiesStart && expiryOffset + 4 <= payloadStart
         else { throw JournalDamage(detail: "a message whose parts do not fit") }
-        let publisher =
-            flags & 8 == 0 ? nil : rights(try Principal(reading: bytes, &reader))
+        let publisher = flags & 8 == 0 ? nil : try publishers.read(bytes, &reader)
         let (time, interval) = clock.shift(receivedAt, expirySeconds: expiryInterval)
         self.init(
             body: body, propertiesStart: propertiesStart, payloadStart: payloadStart,

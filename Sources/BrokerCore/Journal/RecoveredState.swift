@@ -64,6 +64,8 @@ public struct RecoveredState: ~Copyable {
     private(set) var lastSerial: UInt64 = 0
     private var layout = 1
     var retained: RetainedTree<Message>
+    /// No retained message expires before.
+    private(set) var nextExpiry = MonotonicTime.distantFuture
     /// The last turn of each shard.
     public private(set) var lastTurns: [UInt16: TurnNumber] = [:]
     /// Bytes of the turns of each shard that were read.
@@ -75,7 +77,7 @@ public struct RecoveredState: ~Copyable {
     public private(set) var damagedTurns = 0
 
     let now: TimeAnchor
-    private var rights: [Principal: Rights] = [:]
+    private var publishers = KnownPublishers()
     private var releases: UInt64 = 0
 
     public init(seed: UInt64, at now: TimeAnchor) {
@@ -161,9 +163,10 @@ public struct RecoveredState: ~Copyable {
             try readHeld(kind, bytes, &reading)
         case .retained:
             let message = try reading.message(bytes)
-            let topic = message.topic
-            retained.set(
-                topic.span, message, bytes: message.cost + BrokerShard.treeCost(topic.span))
+            let body = message.body
+            let topic = body.span.extracting(2..<message.propertiesStart)
+            retained.set(topic, message, bytes: message.cost + BrokerShard.treeCost(topic))
+            if message.hasExpiry { nextExpiry = min(nextExpiry, message.expiresAt) }
         case .retainedRemoved:
             let range = try reading.reader.range(bytes)
             retained.remove(bytes.extracting(range))
@@ -177,16 +180,8 @@ extension RecoveredState {
     private mutating func readMessage(
         _ bytes: Span<UInt8>, _ reading: inout Reading
     ) throws(JournalDamage) {
-        var known: [Principal: Rights] = [:]
-        swap(&known, &rights)
-        defer { swap(&known, &rights) }
-        let message = try Message(reading: bytes, &reading.reader, reading.clock) { principal in
-            if let rights = known[principal] { return rights }
-            let made = Rights(unresolved: principal)
-            known[principal] = made
-            return made
-        }
-        reading.messages.append(message)
+        reading.messages.append(
+            try Message(reading: bytes, &reading.reader, reading.clock, &publishers))
     }
 
     private mutating func readSession(

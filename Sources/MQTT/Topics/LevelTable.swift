@@ -114,9 +114,10 @@ struct LevelTable: Sendable {
     }
 
     /// Takes one more reference to the level, which is added where it is new.
-    mutating func intern(_ key: LevelKey, in bytes: Span<UInt8>) -> UInt32 {
+    ///
+    /// - Parameter known: what `find` says.
+    mutating func intern(_ key: LevelKey, in bytes: Span<UInt8>, known: UInt32) -> UInt32 {
         precondition(key.length <= 65_535, "a level is longer than a topic")
-        let known = find(key, in: bytes)
         if known != LevelTable.none {
             records[Int(known)].references += 1
             return known

@@ -45,19 +45,18 @@ public struct RetainedTree<Value> {
     @discardableResult
     public mutating func set(_ topic: Span<UInt8>, _ value: Value, bytes: Int) -> Value? {
         let entry = Entry(value: value, bytes: bytes)
-        let known = index.find(topic)
+        let free = freeEntries.last ?? UInt32(entries.count)
+        let known = index.findOrInsert(topic, place: free)
         if known != TopicIndex.none, let old = entries[Int(known)] {
             storedBytes += bytes - old.bytes
             entries[Int(known)] = entry
             return old.value
         }
         storedBytes += bytes + topic.count
-        if let free = freeEntries.popLast() {
+        if freeEntries.popLast() != nil {
             entries[Int(free)] = entry
-            index.insert(topic, value: free)
         } else {
             entries.append(entry)
-            index.insert(topic, value: UInt32(entries.count - 1))
         }
         return nil
     }

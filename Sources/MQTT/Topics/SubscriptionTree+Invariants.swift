@@ -21,16 +21,22 @@ extension SubscriptionTree {
                     nodes[Int(node.parent)].single == UInt32(index), "a '+' is not its parent's")
             } else {
                 precondition(
-                    child(of: node.parent, node.level) == UInt32(index), "a child is not found")
+                    child(of: node.parent, nodes[Int(node.parent)].literals, node.level)
+                        == UInt32(index), "a child is not found")
                 literals[node.parent, default: 0] += 1
                 references[node.level, default: 0] += 1
             }
         }
+        var tabled = 0
         for index in nodes.indices where !free.contains(UInt32(index)) {
+            let found = nodes[index].literals
+            tabled += Int(found.countInTable)
             precondition(
-                nodes[index].literalChildren == literals[UInt32(index), default: 0],
+                literals[UInt32(index), default: 0]
+                    == (found.only == nil ? found.countInTable : 1),
                 "the children of a node are miscounted")
         }
+        precondition(tabled == children.count, "the table of children is miscounted")
         precondition(nodeCount == nodes.count - 1 - free.count, "nodes are miscounted")
         precondition(found == count, "a subscription is lost")
         levels.checkInvariants(references: references)

@@ -33,15 +33,15 @@ extension SubscriptionTree {
                     if node.exact != SubscriptionTree.none { take(node.exact, &buffer) }
                     return
                 }
-                guard node.literalChildren > 0 || node.single != SubscriptionTree.none else {
+                guard node.literals != .none || node.single != SubscriptionTree.none else {
                     return
                 }
                 readLevel(topic, into: &buffer)
             }
             var next = SubscriptionTree.none
-            if node.literalChildren > 0 {
+            if node.literals != .none {
                 let level = buffer.levels[depth]
-                if level != LevelTable.none { next = child(of: index, level) }
+                if level != LevelTable.none { next = child(of: index, node.literals, level) }
             }
             depth &+= 1
             if node.single != SubscriptionTree.none, !skips {

@@ -1,9 +1,37 @@
 // Nodes: found, made, and given back when nothing uses them.
 extension SubscriptionTree {
-    /// The child of `node` with this level, or `none`.
+    /// The children of a node that have a level of their own: none, an only one, or how many stand in the
+    /// table. They do from the second on, until the node has none again.
+    struct Literals: Equatable {
+        private static var tabled: UInt32 { 1 << 31 }
+        static var none: Literals { Literals(rawValue: .max) }
+
+        private var rawValue: UInt32
+
+        private init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        init(only child: UInt32) { rawValue = child }
+
+        init(inTable count: UInt32) { rawValue = Literals.tabled | count }
+
+        /// The only child, unless it stands in the table.
+        @inline(__always)
+        var only: UInt32? { rawValue & Literals.tabled == 0 ? rawValue : nil }
+
+        /// How many children stand in the table.
+        var countInTable: UInt32 {
+            self == .none || only != nil ? 0 : rawValue & ~Literals.tabled
+        }
+    }
+
+    /// The child of `node`, whose children are `literals`, with this level, or `none`.
     @inline(__always)
-    func child(of node: UInt32, _ level: UInt32) -> UInt32 {
-        children.find(hash.tag(node, level)) { index in
+    func child(of node: UInt32, _ literals: Literals, _ level: UInt32) -> UInt32 {
+        if literals == .none { return SubscriptionTree.none }
+        if let only = literals.only {
+            return nodes[Int(only)].level == level ? only : SubscriptionTree.none
+        }
+        return children.find(hash.tag(node, level)) { index in
             let candidate = nodes[Int(index)]
             return candidate.parent == node && candidate.level == level
         }
@@ -34,13 +62,32 @@ extension SubscriptionTree {
         }
         let level = levels.find(key, in: bytes)
         if level != LevelTable.none {
-            let known = child(of: parent, level)
+            let known = child(of: parent, nodes[Int(parent)].literals, level)
             if known != SubscriptionTree.none { return known }
         }
-        let node = takeNode(parent, level: levels.intern(key, in: bytes))
-        children.insert(hash.tag(parent, nodes[Int(node)].level), node)
-        nodes[Int(parent)].literalChildren += 1
+        let node = takeNode(parent, level: levels.intern(key, in: bytes, known: level))
+        addLiteral(node, to: parent)
         return node
+    }
+
+    private mutating func addLiteral(_ node: UInt32, to parent: UInt32) {
+        let literals = nodes[Int(parent)].literals
+        guard literals != .none else {
+            nodes[Int(parent)].literals = Literals(only: node)
+            return
+        }
+        if let only = literals.only {
+            children.insert(hash.tag(parent, nodes[Int(only)].level), only)
+        }
+        children.insert(hash.tag(parent, nodes[Int(node)].level), node)
+        nodes[Int(parent)].literals = Literals(inTable: max(1, literals.countInTable) + 1)
+    }
+
+    private mutating func removeLiteral(_ index: UInt32, _ node: Node) {
+        let literals = nodes[Int(node.parent)].literals
+        if literals.only == nil { children.remove(hash.tag(node.parent, node.level), index) }
+        nodes[Int(node.parent)].literals =
+            literals.countInTable > 1 ? Literals(inTable: literals.countInTable - 1) : .none
     }
 
     private mutating func takeNode(_ parent: UInt32, level: UInt32) -> UInt32 {
@@ -65,9 +112,8 @@ extension SubscriptionTree {
             if node.level == SubscriptionTree.none {
                 nodes[Int(node.parent)].single = SubscriptionTree.none
             } else {
-                children.remove(hash.tag(node.parent, node.level), index)
+                removeLiteral(index, node)
                 levels.release(node.level)
-                nodes[Int(node.parent)].literalChildren -= 1
             }
             // Unused as it is, so that the list of free nodes can be told from nodes in use.
             nodes[Int(index)] = Node(parent: freeNode, level: SubscriptionTree.none)

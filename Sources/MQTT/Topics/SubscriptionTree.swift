@@ -1,7 +1,8 @@
 /// Who asks for which topics.
 ///
 /// A trie over levels in flat arrays: a slab of nodes, levels known by number (`LevelTable`), and
-/// one table that finds a child by its parent and level. A match looks only at nodes that the
+/// one table that finds a child by its parent and level. An only child needs no table, which spares
+/// the match of a large tree most of what misses the caches. A match looks only at nodes that the
 /// levels of its topic reach, allocates nothing, and does not depend on the number of other
 /// subscriptions but for the caches of the machine. A node costs 24 bytes and its slot, a
 /// subscription 28 bytes and its slot.
@@ -37,10 +38,10 @@ public struct SubscriptionTree: Sendable {
         /// The first subscription whose filter goes on with `#` and ends.
         var multi = SubscriptionTree.none
         /// Children with a level of their own.
-        var literalChildren: UInt32 = 0
+        var literals = Literals.none
 
         var isUnused: Bool {
-            literalChildren == 0 && single == SubscriptionTree.none
+            literals == .none && single == SubscriptionTree.none
                 && exact == SubscriptionTree.none && multi == SubscriptionTree.none
         }
     }
@@ -222,7 +223,9 @@ extension SubscriptionTree {
                 node = nodes[Int(node)].single
             } else {
                 let level = levels.find(key, in: bytes)
-                node = level == LevelTable.none ? level : child(of: node, level)
+                node =
+                    level == LevelTable.none
+                    ? level : child(of: node, nodes[Int(node)].literals, level)
             }
             if node == SubscriptionTree.none { return node }
             if key.end == bytes.count { return node * 2 }

@@ -8,10 +8,14 @@ extension TopicIndex {
         precondition(nodeCount == nodes.count - 1 - free.count, "nodes are miscounted")
         var references: [UInt32: UInt32] = [:]
         var reached = 0
+        var tabled = 0
         var values: Set<UInt32> = []
         for index in nodes.indices where !free.contains(UInt32(index)) {
             let node = nodes[index]
-            reached += checkChildren(of: UInt32(index))
+            let below = checkChildren(of: UInt32(index))
+            reached += below
+            tabled += node.isTabled ? below : 0
+            precondition(below < 2 || node.isTabled, "children are not in the table")
             if node.value != TopicIndex.none {
                 precondition(values.insert(node.value).inserted, "two topics share a value")
             }
@@ -24,6 +28,7 @@ extension TopicIndex {
             references[node.level, default: 0] += 1
         }
         precondition(reached == nodeCount, "a node is not among its parent's children")
+        precondition(tabled == children.count, "the table of children is miscounted")
         levels.checkInvariants(references: references)
         return values
     }

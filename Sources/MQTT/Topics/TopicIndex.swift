@@ -1,7 +1,8 @@
 /// Topics, each with the place of its value.
 ///
 /// A trie over levels in flat arrays, as `SubscriptionTree` is: a slab of nodes, levels known by
-/// number, one table that finds a child by its parent and level. Children are put in order when a
+/// number, one table that finds a child by its parent and level. An only child needs no table: its
+/// parent names it, and most nodes of a large tree are that. Children are put in order when a
 /// look-up first needs it, so that a change costs no more for it.
 @usableFromInline
 struct TopicIndex: Sendable {
@@ -19,6 +20,8 @@ struct TopicIndex: Sendable {
         var value = TopicIndex.none
         /// Whether the list of children is in the order of their levels.
         var isSorted = true
+        /// Whether its children stand in the table: from the second on, until it has none.
+        var isTabled = false
     }
 
     let hash: TopicHash
@@ -45,20 +48,20 @@ struct TopicIndex: Sendable {
         return node == TopicIndex.none ? node : nodes[Int(node)].value
     }
 
-    /// Gives a topic that has no value the place of one.
+    /// The place of the topic's value; one that has none is given `place`, and `none` is returned.
     @usableFromInline
-    mutating func insert(_ topic: Span<UInt8>, value: UInt32) {
+    mutating func findOrInsert(_ topic: Span<UInt8>, place: UInt32) -> UInt32 {
         var node = TopicIndex.root
         var start = 0
         while true {
             let key = LevelKey(topic, from: start, hash: hash)
-            let known = child(of: node, key, in: topic)
-            node = known == TopicIndex.none ? addChild(to: node, key, in: topic) : known
+            node = makeChild(of: node, key, in: topic)
             if key.end == topic.count { break }
             start = key.end + 1
         }
-        precondition(nodes[Int(node)].value == TopicIndex.none, "the topic has a value")
-        nodes[Int(node)].value = value
+        let known = nodes[Int(node)].value
+        if known == TopicIndex.none { nodes[Int(node)].value = place }
+        return known
     }
 
     /// Forgets a topic, and returns the place of its value, or `none`.
@@ -76,7 +79,14 @@ struct TopicIndex: Sendable {
 
     /// The child of `node` with this level, or `none`.
     func child(of node: UInt32, _ level: UInt32) -> UInt32 {
-        children.find(hash.tag(node, level)) { index in
+        guard nodes[Int(node)].isTabled else {
+            let only = nodes[Int(node)].firstChild
+            guard only != TopicIndex.none, nodes[Int(only)].level == level else {
+                return TopicIndex.none
+            }
+            return only
+        }
+        return children.find(hash.tag(node, level)) { index in
             let candidate = nodes[Int(index)]
             return candidate.parent == node && candidate.level == level
         }
@@ -98,20 +108,33 @@ struct TopicIndex: Sendable {
         }
     }
 
-    private mutating func addChild(
-        to parent: UInt32, _ key: LevelKey, in topic: Span<UInt8>
+    private mutating func makeChild(
+        of parent: UInt32, _ key: LevelKey, in topic: Span<UInt8>
     ) -> UInt32 {
+        let level = levels.find(key, in: topic)
+        if level != LevelTable.none {
+            let known = child(of: parent, level)
+            if known != TopicIndex.none { return known }
+        }
+        return addChild(to: parent, levels.intern(key, in: topic, known: level))
+    }
+
+    private mutating func addChild(to parent: UInt32, _ level: UInt32) -> UInt32 {
         let first = nodes[Int(parent)].firstChild
-        var node = Node(parent: parent, level: levels.intern(key, in: topic))
+        var node = Node(parent: parent, level: level)
         node.nextSibling = first
         let index = takeNode(node)
-        children.insert(hash.tag(parent, node.level), index)
         nodes[Int(parent)].firstChild = index
         if first != TopicIndex.none {
             nodes[Int(first)].previousSibling = index
-            if !levels.precedes(node.level, nodes[Int(first)].level) {
+            if !levels.precedes(level, nodes[Int(first)].level) {
                 nodes[Int(parent)].isSorted = false
             }
+            if !nodes[Int(parent)].isTabled {
+                nodes[Int(parent)].isTabled = true
+                children.insert(hash.tag(parent, nodes[Int(first)].level), first)
+            }
+            children.insert(hash.tag(parent, level), index)
         }
         return index
     }
@@ -135,8 +158,10 @@ struct TopicIndex: Sendable {
         while index != TopicIndex.root {
             let node = nodes[Int(index)]
             guard node.value == TopicIndex.none, node.firstChild == TopicIndex.none else { return }
+            if nodes[Int(node.parent)].isTabled {
+                children.remove(hash.tag(node.parent, node.level), index)
+            }
             unlink(node)
-            children.remove(hash.tag(node.parent, node.level), index)
             levels.release(node.level)
             nodes[Int(index)] = Node(parent: freeNode, level: TopicIndex.none)
             freeNode = index
@@ -159,7 +184,10 @@ struct TopicIndex: Sendable {
             return
         }
         nodes[Int(node.parent)].firstChild = node.nextSibling
-        if node.nextSibling == TopicIndex.none { nodes[Int(node.parent)].isSorted = true }
+        if node.nextSibling == TopicIndex.none {
+            nodes[Int(node.parent)].isSorted = true
+            nodes[Int(node.parent)].isTabled = false
+        }
     }
 
     /// Puts the children of a node in order, where they are not.

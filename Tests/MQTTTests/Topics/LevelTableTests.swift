@@ -24,9 +24,11 @@ import Testing
         var table = LevelTable(hash: hash)
         let firstKey = LevelKey(first.span, from: 0, hash: hash)
         let secondKey = LevelKey(second.span, from: 0, hash: hash)
-        let firstNumber = table.intern(firstKey, in: first.span)
+        let firstNumber = table.intern(
+            firstKey, in: first.span, known: table.find(firstKey, in: first.span))
         #expect(table.find(secondKey, in: second.span) == LevelTable.none)
-        let secondNumber = table.intern(secondKey, in: second.span)
+        let secondNumber = table.intern(
+            secondKey, in: second.span, known: table.find(secondKey, in: second.span))
         #expect(firstNumber != secondNumber)
         #expect(table.find(firstKey, in: first.span) == firstNumber)
         #expect(table.find(secondKey, in: second.span) == secondNumber)
