@@ -91,6 +91,7 @@ extension BrokerShard {
         }
         awaitLookups(session, c)
         adopt(connect, source, c, now)
+        connections[c].settle()
         connected.count(connect.version, 1)
         if let will { keep(will, source, session, now) }
         if journal.mark != mark { promise(c) }
@@ -144,7 +145,7 @@ extension BrokerShard {
         guard connect.clientID.isEmpty else {
             return ([UInt8](copying: source.extracting(connect.clientID.range)), false)
         }
-        var nonce = connections[c].nonce
+        var nonce = connections.read(c) { $0.nonce }
         while true {
             var text = String(nonce, radix: 16)
             text = "auto-" + String(repeating: "0", count: 16 - text.count) + text
@@ -224,7 +225,7 @@ extension BrokerShard {
         if limits.topicAliases > 0 {
             writer.add(.topicAliasMaximum, uint16: UInt16(clamping: limits.topicAliases))
         }
-        if connections[c].exchange != nil { add(exchangeOf: c, to: &writer) }
+        if connections.read(c, { $0.exchange != nil }) { add(exchangeOf: c, to: &writer) }
         if let seconds = loweredKeepAlive(connect) {
             writer.add(.serverKeepAlive, uint16: seconds)
         }

@@ -9,12 +9,8 @@ extension BrokerShard {
     ) {
         let c = sessions[s].connection
         guard c != Session.noConnection else { return }
-        if sessions[s].queuedAtMostOnce > 0 {
-            // A retained message of QoS 0 waits in the queue, maybe of the same topic.
-            let message = delivery.shared(in: source)
-            enqueue(QueuedMessage(message: message, options: options), s, delivery.now)
-            return
-        }
+        // A retained message of QoS 0 waits in the queue, maybe of the same topic.
+        if sessions[s].queuedAtMostOnce > 0 { return enqueue(source, &delivery, options, s) }
         let isVersion5 = connections[c].isVersion5
         if let packet = delivery.packet,
             delivery.packetFits(options, isVersion5: isVersion5),
@@ -37,6 +33,14 @@ extension BrokerShard {
         markDirty(c)
     }
 
+    @inline(never)
+    private mutating func enqueue(
+        _ source: Span<UInt8>, _ delivery: inout Delivery, _ options: DeliveryOptions, _ s: UInt32
+    ) {
+        let message = delivery.shared(in: source)
+        enqueue(QueuedMessage(message: message, options: options), s, delivery.now)
+    }
+
     @inline(__always)
     private mutating func countSent(_ view: MessageView) {
         counters.publishesSent &+= 1
@@ -55,6 +59,7 @@ extension BrokerShard {
         return false
     }
 
+    @inline(never)
     private mutating func dropAtMostOnce(_ c: UInt32, _ size: Int) {
         connections[c].droppedMessages += 1
         guard size <= connections[c].maximumPacketSize else {
@@ -75,9 +80,7 @@ extension BrokerShard {
     ) {
         let c = sessions[s].connection
         guard c != Session.noConnection, sessions[s].queue.isEmpty, canSend(s, c) else {
-            let message = delivery.shared(in: source)
-            enqueue(QueuedMessage(message: message, options: options), s, delivery.now)
-            return
+            return enqueue(source, &delivery, options, s)
         }
         var head = PublishHead(
             options: options, isVersion5: connections[c].isVersion5,
@@ -120,9 +123,11 @@ extension BrokerShard {
     /// Whether another QoS 1 or 2 message may be sent now. [MQTT-3.3.4-9]
     @inline(__always)
     func canSend(_ s: UInt32, _ c: UInt32) -> Bool {
-        sessions[s].window.outstanding < connections[c].sendQuota
-            && !sessions[s].window.isFull
-            && !sessions[s].window.isResending
+        let hasRoom = sessions.read(s) {
+            return $0.window.outstanding < connections[c].sendQuota
+                && !$0.window.isFull && !$0.window.isResending
+        }
+        return hasRoom
             && connections.read(c) { $0.output.count } < configuration.limits.outputBytes
     }
 
@@ -206,7 +211,7 @@ extension BrokerShard {
     mutating func pump(_ s: UInt32, _ now: MonotonicTime) {
         guard s != Connection.noSession else { return }
         let c = sessions[s].connection
-        guard c != Session.noConnection else { return }
+        guard c != Session.noConnection, sessions[s].backlog.isMade else { return }
         while let resend = sessions[s].window.nextResend(quota: Int(connections[c].sendQuota)) {
             self.resend(resend, s, c, now)
         }

@@ -67,7 +67,7 @@ extension BrokerShard {
         let wasConnected = connections[c].phase == .connected
         connections[c].phase = .closing
         connections[c].deadline = .distantFuture
-        connections[c].input.removeAll()
+        if connections[c].hasInput { connections[c].input.removeAll() }
         countConnecting(c, now)
         let id = ConnectionID(connections.key(at: c))
         act(.close(id))

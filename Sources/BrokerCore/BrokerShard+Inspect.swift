@@ -87,10 +87,10 @@ extension BrokerShard {
         _ body: (MessageInfo) -> Void
     ) -> Int? {
         guard let s = sessionsByClientID[clientID] else { return nil }
-        let count = sessions[s].queue.count
+        let count = sessions.read(s) { $0.queue.count }
         let stop = min(count, start + limit)
         for index in start..<max(start, stop) {
-            let entry = sessions[s].queue[index]
+            let entry = sessions.read(s) { $0.queue[index] }
             body(MessageInfo(entry.message, qos: entry.qos, retain: entry.options.retain, at: now))
         }
         return stop < count ? stop : nil

@@ -20,11 +20,11 @@ extension BrokerShard {
             if s != Connection.noSession {
                 precondition(sessions[s].connection == c, "session and connection disagree")
                 precondition(
-                    connections[c].awaitsLookups == !sessions[s].lookups.isEmpty,
+                    connections[c].awaitsLookups == sessions.read(s) { !$0.lookups.isEmpty },
                     "a client awaits other look-ups than its session")
             }
             precondition(connections.read(c) { $0.releasedCount } >= 0)
-            connecting += connections[c].countedBytes
+            connecting += connections.read(c) { $0.countedBytes }
         }
         if let keptInterest {
             var kept = 0
@@ -45,17 +45,17 @@ extension BrokerShard {
     }
 
     private func checkSession(_ s: UInt32) {
-        sessions[s].window.checkInvariants()
+        sessions.read(s) { $0.window.checkInvariants() }
         precondition(sessionsByClientID[sessions[s].clientID] == s, "misnamed session")
         var bytes = 0
         var atMostOnce = 0
-        for index in 0..<sessions[s].queue.count {
-            let entry = sessions[s].queue[index]
+        for index in 0..<sessions.read(s, { $0.queue.count }) {
+            let entry = sessions.read(s) { $0.queue[index] }
             bytes += entry.cost
             if entry.qos == .atMostOnce { atMostOnce += 1 }
         }
-        precondition(bytes == sessions[s].queuedBytes, "queued bytes are miscounted")
-        precondition(atMostOnce == sessions[s].queuedAtMostOnce, "QoS 0 is miscounted")
+        precondition(bytes == sessions.read(s) { $0.queuedBytes }, "queued bytes are miscounted")
+        precondition(atMostOnce == sessions.read(s) { $0.queuedAtMostOnce }, "QoS 0 is miscounted")
         precondition(bytes <= configuration.limits.queueBytes, "the queue is too large")
         precondition(
             sessions.read(s) { $0.isConnected || !$0.isTransient },

@@ -71,7 +71,9 @@ extension BrokerShard {
     ) {
         if journal.mark != mark {
             promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
-        } else if kind == .pubAck, let last = connections[c].gates.indices.last {
+        } else if kind == .pubAck, connections[c].hasGates,
+            let last = connections[c].gates.indices.last
+        {
             // It promises nothing itself, and does not overtake what does.
             connections[c].gates[last].acknowledgements += 1
         }

@@ -15,6 +15,7 @@ public struct BrokerShard: ~Copyable {
     public internal(set) var counters = BrokerCounters()
 
     var connections = Slab<Connection>()
+    var listenerNames = ListenerNames()
     var sessions = Slab<Session>()
     var sessionsByClientID: [[UInt8]: UInt32] = [:]
     var subscriptions: SubscriptionTree
@@ -182,7 +183,7 @@ extension BrokerShard {
         if connections[c].holdsInput {
             // The shell was asked to stop reading; what was on its way is kept, one read at most.
             connections[c].input.append(bytes)
-        } else if connections[c].input.isEmpty {
+        } else if !connections[c].hasInput {
             let used = takePackets(bytes, c, now)
             if used < bytes.count && connections[c].phase != .closing {
                 connections[c].input.append(bytes.extracting(used..<bytes.count))
@@ -206,9 +207,10 @@ extension BrokerShard {
         let phase = connections[c].phase
         let held =
             phase == .connected || phase == .closing
-            ? 0 : connections[c].input.count + (connections[c].exchange?.connect.count ?? 0)
+            ? 0 : connections[c].heldConnectBytes
         connectingBytes += held - connections[c].countedBytes
         connections[c].countedBytes = held
+        if phase == .connected && held == 0 { connections[c].settle() }
         guard held > BrokerLimits.freeConnectBytes,
             connectingBytes > configuration.limits.connectingBytes
         else { return }
@@ -222,7 +224,7 @@ extension BrokerShard {
     /// Decodes what lies in the connection's input, which is out of its place meanwhile.
     mutating func takeInput(_ c: UInt32, _ now: MonotonicTime) {
         // It may wait for more than one thing.
-        if connections[c].holdsInput { return }
+        guard !connections[c].holdsInput, connections[c].hasInput else { return }
         var input = ByteBuffer()
         swap(&input, &connections[c].input)
         let used = input.withSpan { takePackets($0, c, now) }
@@ -309,7 +311,7 @@ extension BrokerShard {
             try send(bytes.extracting(0..<released))
         }
         connections[c].output.consume(sent)
-        connections[c].sentBytes += UInt64(sent)
+        if connections[c].traffic.isMade { connections[c].traffic.value.sentBytes += UInt64(sent) }
         counters.bytesSent &+= UInt64(sent)
         if connections[c].output.isEmpty {
             connections[c].output.releaseIfEmpty()
@@ -379,7 +381,7 @@ extension BrokerShard {
             _ = gated.popFirst()
             guard connections.contains(next.connection.key) else { continue }
             let c = next.connection.index
-            connections[c].gates.removeAll { $0.turn <= turn }
+            if connections[c].hasGates { connections[c].gates.removeAll { $0.turn <= turn } }
             markDirty(c)
         }
         settle(through: turn)

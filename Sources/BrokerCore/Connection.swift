@@ -1,6 +1,6 @@
 import MQTT
 
-/// One network connection, from its start to its end.
+/// One network connection, from its start to its end. What an idle one has no use for is made on demand.
 struct Connection: ~Copyable {
     enum Phase: UInt8 {
         case awaitingConnect
@@ -20,7 +20,7 @@ struct Connection: ~Copyable {
     /// Bytes from `start` on wait until `turn` is committed.
     struct Gate {
         var turn: TurnNumber
-        /// Counted from the connection's first byte out.
+        /// Counted as `ConnectionTraffic.sentBytes` is.
         var start: UInt64
         /// PUBACKs behind it: QoS 1 messages of the client that are not acknowledged yet.
         var acknowledgements: Int
@@ -29,10 +29,10 @@ struct Connection: ~Copyable {
     static let noSession = UInt32.max
 
     let rules: SharedRules
-    /// The user whom the transport has proven.
-    var identity: [UInt8]?
-    /// Random bits from the shell, for an assigned client identifier.
-    let nonce: UInt64
+    /// What is needed until CONNECT is settled.
+    var setup = OnDemand<ConnectionSetup>()
+    /// What is needed while something is held back or put together.
+    var traffic = OnDemand<ConnectionTraffic>()
     var phase = Phase.awaitingConnect
     var decoder: PacketDecoder
     /// Reason strings and user properties may be sent with anything. [MQTT-3.1.2-29]
@@ -47,11 +47,6 @@ struct Connection: ~Copyable {
     /// A full output dropped a message since it was last empty.
     var isSlow = false
     var keepAliveSeconds: UInt16 = 0
-    /// QoS 2 messages that came in on this connection and were not released: what our Receive Maximum
-    /// counts. The session may hold more, of earlier connections.
-    var openIncoming: Int32 = 0
-    /// What `connectingBytes` counts of `input`.
-    var countedBytes = 0
     /// Its session has look-ups of retained messages to come; until they are done, no further packet
     /// is taken.
     var awaitsLookups = false
@@ -61,41 +56,26 @@ struct Connection: ~Copyable {
     var awaitsRoom = false
     /// So much is not committed that it is not read.
     var awaitsCommit = false
-    /// Until when it waits for room.
-    var waitsUntil = MonotonicTime.distantFuture
     /// It publishes for a shard that is behind: nothing is read until that has caught up.
     var awaitsShard = false
     /// How many QoS 1 and 2 messages may await the client's acknowledgement.
     var sendQuota: Int32 = 0
     /// The largest topic alias that the client is sent; 0 for none.
     var outgoingAliasMaximum: UInt16 = 0
-    var aliases: ConnectionAliases?
     /// The client's Maximum Packet Size.
     var maximumPacketSize = UInt32(WireLimits.largestPacketSize)
     var session = Connection.noSession
-    /// What its CONNECT says that it is, until that is settled.
-    var claim: ClientClaim?
-    /// Its enhanced authentication; `nil` where CONNECT named no method.
-    var exchange: Exchange?
     var connectedAt = MonotonicTime.zero
     var lastReceived: MonotonicTime
     /// The deadline in the shard's heap that counts.
     var deadline = MonotonicTime.distantFuture
-    /// A part of a packet; while a password is checked or retained messages are looked up, what came.
-    var input = ByteBuffer()
     var output = ByteBuffer()
-    /// Bytes that have left.
-    var sentBytes: UInt64 = 0
-    var gates: [Gate] = []
-    var droppedMessages: UInt64 = 0
-    /// The topic that the client published to last, and may; empty for none.
-    var allowedTopic: [UInt8] = []
 
     init(rules: SharedRules, nonce: UInt64, limits: WireLimits, now: MonotonicTime) {
         decoder = PacketDecoder(receiver: .server, limits: limits, awaitsConnect: true)
         self.rules = rules
-        self.nonce = nonce
         lastReceived = now
+        setup.value.nonce = nonce
     }
 
     var version: ProtocolVersion { decoder.version }
@@ -103,22 +83,24 @@ struct Connection: ~Copyable {
 
     /// How many bytes of the output may leave now.
     var releasedCount: Int {
-        guard let gate = gates.first else { return output.count }
-        return Int(gate.start - sentBytes)
+        guard hasGates else { return output.count }
+        return Int(traffic.value.gates[0].start - traffic.value.sentBytes)
     }
 
     /// QoS 1 messages of the client whose PUBACK has not been released.
-    var heldAcknowledgements: Int { gates.reduce(0) { $0 + $1.acknowledgements } }
+    var heldAcknowledgements: Int {
+        hasGates ? traffic.value.gates.reduce(0) { $0 + $1.acknowledgements } : 0
+    }
 
     /// Holds what is appended next back until `turn` is committed; says whether nothing did before.
     mutating func hold(for turn: TurnNumber, acknowledgements: Int) -> Bool {
-        if let last = gates.indices.last, gates[last].turn == turn {
+        if hasGates, let last = gates.indices.last, gates[last].turn == turn {
             gates[last].acknowledgements += acknowledgements
             return false
         }
-        gates.append(
+        traffic.value.gates.append(
             Gate(
-                turn: turn, start: sentBytes + UInt64(output.count),
+                turn: turn, start: traffic.value.sentBytes + UInt64(output.count),
                 acknowledgements: acknowledgements))
         return true
     }
@@ -126,7 +108,7 @@ struct Connection: ~Copyable {
     /// Whether what comes is kept for later: the connection moves, a password is checked, retained messages
     /// are looked up, or the client has to wait.
     var holdsInput: Bool {
-        phase == .authenticating || phase == .moving || exchange?.awaitsShell == true
+        phase == .authenticating || phase == .moving || awaitsExchange
             || phase == .connected && (awaitsLookups || awaitsRoom || awaitsRate)
     }
 

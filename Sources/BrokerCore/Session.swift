@@ -25,7 +25,8 @@ struct QueuedMessage {
 
 /// What is kept for a client identifier, connected or not. [MQTT-4.1.0-1]
 ///
-/// Its subscriptions stand in the shard's tree, under the session's index.
+/// Its subscriptions stand in the shard's tree, under the session's index. What an idle session has no use
+/// for is made when it is needed.
 struct Session: ~Copyable {
     static let noConnection = UInt32.max
     /// The session expiry that means "never".
@@ -40,60 +41,28 @@ struct Session: ~Copyable {
     let clientID: [UInt8]
     /// The user whose password opened it; nobody else takes it over.
     let owner: [UInt8]?
-    /// The listener that its client came through last, as rules know it.
-    var listener = ""
     /// What its client may do, resolved at CONNECT and when rules change; `nil` where nothing is
     /// forbidden and nobody has asked.
     var rights: Rights?
-    /// Some of what its subscriptions ask for, or of what waits for it, may be forbidden: each message
-    /// is looked at.
-    var checksDeliveries = false
+    /// Messages on their way, and what depends on them.
+    var backlog = OnDemand<SessionBacklog>()
+    /// What happens once its connection has ended.
+    var end = OnDemand<SessionEnd>()
+    /// The listener that its client came through last, as rules know it: its number in `ListenerNames`.
+    var listener = ListenerNames.none
     var connection = Session.noConnection
     /// Seconds that it outlives its connection.
     var expirySeconds: UInt32
     /// Nothing of it is kept once its connection ends, so nothing of it is recorded either.
     var isTransient: Bool { expirySeconds == 0 }
 
-    var window = InFlightWindow<InFlightMessage>(maximumSpan: Session.maximumSpan)
-    var queue = RingQueue<QueuedMessage>()
-    var queuedBytes = 0
-    /// QoS 0 messages in the queue: while there are any, later ones must not overtake them.
-    var queuedAtMostOnce = 0
-    /// QoS 2 messages that came in and were not released.
-    var incoming = PacketIDSet()
-
-    /// It was given a message of a shared subscription.
-    var hasSharedMessages = false
-
-    /// Subscriptions whose retained messages are still to be looked up.
-    var lookups = RingQueue<RetainedLookup>()
-
-    var will: Message?
-    var willDelaySeconds: UInt32 = 0
-    var willDue = MonotonicTime.distantFuture
-    var expiresAt = MonotonicTime.distantFuture
-    /// The deadline in the shard's heap that counts.
-    var deadline = MonotonicTime.distantFuture
-
-    /// What its queue had no room for; what its connections did not take is added when they end.
-    var droppedMessages: UInt64 = 0
-    /// The queue dropped a message since it was last empty.
-    var isFull = false
-
+    /// Some of what its subscriptions ask for, or of what waits for it, may be forbidden: each message
+    /// is looked at.
+    var checksDeliveries = false
     /// The journal knows it: it was one that outlives its connection.
     var isRecorded = false
     /// It has no cap of its own: its publishers are refused instead. A bridge's.
     var isReserved = false
-    /// When its connection ended.
-    var detachedAt = MonotonicTime.zero
-    /// Bytes that its messages take in the journal, about.
-    var keptBytes = 0
-    /// The QoS 2 identifiers in `incoming` that the journal knows.
-    var recordedIncoming = PacketIDSet()
-    /// Those of them that withstand a power cut.
-    var powerIncoming = PacketIDSet()
-    /// The position of the next message in the journal.
-    var nextPosition: UInt64 = 1
 
     init(number: UInt64, clientID: [UInt8], owner: [UInt8]?, expirySeconds: UInt32) {
         self.number = number
@@ -105,5 +74,7 @@ struct Session: ~Copyable {
     var isConnected: Bool { connection != Session.noConnection }
 
     /// What waits for its client or for its acknowledgement.
-    var pendingMessages: Int { queue.count + window.count }
+    var pendingMessages: Int {
+        backlog.isMade ? backlog.value.queue.count + backlog.value.window.count : 0
+    }
 }

@@ -165,6 +165,8 @@ nonisolated(unsafe) let SSL_get_version =
     unsafe typed_SSL_get_version(OpenSSLLibrary.ssl.symbol("SSL_get_version"))
 nonisolated(unsafe) let SSL_is_init_finished =
     unsafe typed_SSL_is_init_finished(OpenSSLLibrary.ssl.symbol("SSL_is_init_finished"))
+nonisolated(unsafe) let SSL_is_server =
+    unsafe typed_SSL_is_server(OpenSSLLibrary.ssl.symbol("SSL_is_server"))
 nonisolated(unsafe) let SSL_load_client_CA_file =
     unsafe typed_SSL_load_client_CA_file(OpenSSLLibrary.ssl.symbol("SSL_load_client_CA_file"))
 nonisolated(unsafe) let SSL_new = unsafe typed_SSL_new(OpenSSLLibrary.ssl.symbol("SSL_new"))

@@ -19,7 +19,6 @@ struct TLSConnection: ~Copyable {
 
     // SAFETY: made in init, freed in deinit, used by one thread at a time.
     private let ssl: OpaquePointer
-    private let isServer: Bool
 
     /// `descriptor` must stay open as long as this value lives. A client (`host` given) verifies that `host`
     /// stands in the server's certificate, and sends it as SNI unless it is an address.
@@ -31,7 +30,7 @@ struct TLSConnection: ~Copyable {
         guard let new = unsafe SSL_new(context.pointer) else {
             throw TLSError(.other, reason: OpenSSLErrors.take()?.text ?? "no memory")
         }
-        let connection = unsafe TLSConnection(takingOwnership: new, isServer: context.isServer)
+        let connection = unsafe TLSConnection(takingOwnership: new)
         // SAFETY: the connection is ours; OpenSSL does not close the descriptor (BIO_NOCLOSE). It fails
         // for want of memory only, and then the handshake reports that there is no socket.
         _ = unsafe SSL_set_fd(new, descriptor)
@@ -44,9 +43,13 @@ struct TLSConnection: ~Copyable {
         return connection
     }
 
-    private init(takingOwnership ssl: OpaquePointer, isServer: Bool) {
+    private init(takingOwnership ssl: OpaquePointer) {
         unsafe self.ssl = ssl
-        self.isServer = isServer
+    }
+
+    private var isServer: Bool {
+        // SAFETY: the connection is ours.
+        unsafe SSL_is_server(ssl) == 1
     }
 
     deinit {

@@ -16,17 +16,17 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// A connected stream socket, plain or with TLS: what the broker's connections and the client read and write.
 ///
-/// At most 24 bytes; an idle one owns no buffer. Reading and writing carry the handshake on by themselves, so
+/// 16 bytes; an idle one owns no buffer. Reading and writing carry the handshake on by themselves, so
 /// the shell's rule is the same for both kinds: on every event read, then write what is left, then set the
 /// loop's interest to `interest(hasOutput:)`.
 public struct Transport: ~Copyable {
     /// The socket, for `EventLoop.add`, `modify` and `remove`.
     public let descriptor: FileDescriptor
-    private var tls: TLSConnection?
     /// What the last read or handshake waits for beside being readable.
     private var readWantsWritable = false
     /// The last write waits for the peer, and not for room.
     private var writeWantsReadable = false
+    private var tls: TLSConnection?
 
     /// A plain connection.
     public init(plain socket: consuming FileDescriptor) {

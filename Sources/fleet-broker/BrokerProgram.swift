@@ -41,11 +41,7 @@ final class BrokerProgram: DaemonProgram {
         observer = BrokerObserver(server, settings.observe, context)
         control = try BrokerControl.open(server, observer, settings.observe, context)
         try observer.start()
-        context.loop.schedule(after: Self.startTime) { ProcessMemory.releaseStart() }
     }
-
-    /// When the start is over, and what only it needed may go.
-    private static let startTime = Duration.milliseconds(200)
 
     func reload(_ settings: BrokerSettings) throws { try server.reload(settings) }
 

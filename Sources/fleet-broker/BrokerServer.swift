@@ -15,6 +15,7 @@ final class BrokerServer {
     /// Told on the main loop.
     var onStoreChange: () -> Void = {}
     let gate: SharedGate
+    private let memory: MemoryKeeper
     /// In the order of the configuration.
     var listeners: [ServerListener] = []
     /// Nothing was configured, and it listens on loopback.
@@ -29,6 +30,7 @@ final class BrokerServer {
             try settings.readUsers(), loop: loop, log: log, waitingLimit: settings.passwordChecks)
         self.passwords = passwords
         listensByDefault = settings.listeners.isEmpty
+        memory = MemoryKeeper(loop: loop)
         gate = SharedGate(AddressGate(settings.gate, loopback: settings.loopbackGate))
         var configuration = settings.broker
         configuration.limits.connections = Self.allowDescriptors(
@@ -121,7 +123,10 @@ final class BrokerServer {
             try listener.socket.start(
                 on: loop,
                 trouble: { [log] error in log.error("cannot accept", ["error": error]) },
-                accept: { [shards] socket, peer in shards.first.accept(socket, peer, terms) })
+                accept: { [shards, memory] socket, peer in
+                    memory.noteConnection()
+                    shards.first.accept(socket, peer, terms)
+                })
         } catch {
             throw DaemonError(.unavailable, "\(error)")
         }

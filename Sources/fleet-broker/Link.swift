@@ -5,7 +5,7 @@ import TLS
 
 /// One connection as the shell sees it: a socket, perhaps TLS, perhaps more layers, and what is known of it.
 ///
-/// A plain one takes about 110 bytes while it is idle.
+/// It takes 96 bytes, in this order; TLS has its own besides.
 final class Link {
     /// What holds for it now.
     struct State: OptionSet {
@@ -30,14 +30,14 @@ final class Link {
     /// Its name in its shard; another one in the shard that it moves to.
     var id: ConnectionID
     let terms: ListenerTerms
+    /// `nil` for MQTT straight on TCP or TLS.
+    var layers: LinkLayers?
     /// The client's address; behind a proxy, once the proxy has said it.
     var peer: SocketAddress
     var state: State = []
     /// What TLS is asked for, to know the user by.
     var identity: TLSIdentity?
     var transport: Transport
-    /// `nil` for MQTT straight on TCP or TLS.
-    var layers: LinkLayers?
 
     init(
         _ id: ConnectionID, _ transport: consuming Transport, _ peer: SocketAddress,

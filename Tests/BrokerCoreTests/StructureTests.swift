@@ -45,6 +45,32 @@ import Testing
         slab.checkInvariants()
     }
 
+    struct Rare: EmptyAtFirst, ~Copyable {
+        static let empty = Empty<Rare>()
+
+        var values: [Int] = []
+    }
+
+    @Test func `what was never changed is empty, and is not made by being looked at`() {
+        var rare = OnDemand<Rare>()
+        let found = rare.value.values
+        #expect(found.isEmpty)
+        var isMade = rare.isMade
+        #expect(!isMade)
+        rare.value.values.append(7)
+        let (changed, other) = (rare.value.values, OnDemand<Rare>().value.values)
+        #expect(changed == [7] && other.isEmpty)
+        rare.release()
+        isMade = rare.isMade
+        let released = rare.value.values
+        #expect(!isMade && released.isEmpty)
+    }
+
+    @Test func `an idle session and connection take few bytes`() {
+        #expect(MemoryLayout<Session>.stride <= 64)
+        #expect(MemoryLayout<Connection>.stride <= 144)
+    }
+
     @Test func `deadlines come up in order`() {
         var random = SplitMix(state: 5)
         var deadlines = Deadlines()

@@ -12,7 +12,7 @@ import Testing
 
     @Test func `code that is not in use leaves the resident memory and comes back`() throws {
         let before = try resident()
-        ProcessMemory.releaseStart()
+        ProcessMemory.release()
         // The test program and the libraries that it links take many times as much.
         #expect(try resident() < before - 1_000)
         #expect(try resident() > 0)

@@ -83,7 +83,7 @@ import Testing
     }
 
     @Test func aTransportTakesAtMost24Bytes() {
-        #expect(MemoryLayout<Transport>.size <= 24)
+        #expect(MemoryLayout<Transport>.size == 16)
     }
 }
 

@@ -10,7 +10,7 @@ extension BrokerShard {
     /// The rights of a client that has just connected become those of its session.
     mutating func adopt(_ rights: Rights?, _ s: UInt32, _ c: UInt32) {
         let wasCurrent = sessions[s].rights?.policy === rights?.policy
-        sessions[s].listener = connections[c].rules.value.listener
+        sessions[s].listener = listenerNames.number(of: connections[c].rules.value.listener)
         sessions[s].rights = rights
         connections[c].isRestricted = rights != nil
         // A session that comes back by another way, or after rules have changed, keeps what it may have.
@@ -31,19 +31,21 @@ extension BrokerShard {
 
     func principal(of s: UInt32) -> Principal {
         Principal(
-            user: sessions[s].owner, clientID: sessions[s].clientID, listener: sessions[s].listener)
+            user: sessions[s].owner, clientID: sessions[s].clientID,
+            listener: listenerNames[sessions[s].listener])
     }
 
     /// Whether the client may publish to `topic`. Most publish to the topic of the last time.
     @inline(__always)
     mutating func mayPublish(_ topic: Span<UInt8>, _ c: UInt32) -> Bool {
-        if connections[c].allowedTopic.isEqual(to: topic) { return true }
+        if connections[c].isAllowed(topic) { return true }
         return lookUpRight(topic, c)
     }
 
+    @inline(never)
     private mutating func lookUpRight(_ topic: Span<UInt8>, _ c: UInt32) -> Bool {
         guard rights(of: connections[c].session).mayPublish(topic) else { return false }
-        connections[c].allowedTopic = [UInt8](copying: topic)
+        connections[c].allow([UInt8](copying: topic))
         return true
     }
 

@@ -35,7 +35,7 @@ extension BrokerShard {
         let c = sessions[s].connection
         if c != Session.noConnection {
             connections[c].isRestricted = sessions[s].rights != nil
-            connections[c].allowedTopic = []
+            connections[c].allow([])
         }
         reviewSubscriptions(s)
     }

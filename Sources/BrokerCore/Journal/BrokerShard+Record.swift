@@ -33,7 +33,7 @@ extension BrokerShard {
         journal.put(sessions[s].nextPosition)
         journal.put(sessions[s].clientID)
         journal.put(sessions[s].owner ?? [])
-        journal.put(Array(sessions[s].listener.utf8))
+        journal.put(Array(listenerNames[sessions[s].listener].utf8))
     }
 
     mutating func recordSessionEnd(_ s: UInt32) {
@@ -278,7 +278,7 @@ extension BrokerShard {
 
     /// PUBREL came; nothing is written where PUBLISH was not.
     mutating func recordReleased(_ s: UInt32, _ packetID: UInt16) {
-        guard sessions[s].recordedIncoming.remove(packetID) else { return }
+        guard sessions[s].isRecorded, sessions[s].recordedIncoming.remove(packetID) else { return }
         let withstandsPowerCuts = sessions[s].powerIncoming.remove(packetID)
         journal.begin(.incomingReleased, withstandsPowerCuts ? .power : .process)
         journal.put(sessions[s].number)

@@ -115,7 +115,7 @@ extension BrokerShard {
             number: number, clientID: kept.clientID, owner: kept.owner,
             expirySeconds: kept.expirySeconds)
         session.isRecorded = true
-        session.listener = kept.listener
+        session.listener = listenerNames.number(of: kept.listener)
         session.isReserved = isReserved(kept.clientID, kept.owner)
         session.nextPosition = kept.nextPosition
         session.detachedAt = kept.detachedAt ?? now

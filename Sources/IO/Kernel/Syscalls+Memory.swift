@@ -26,8 +26,9 @@ extension Syscalls {
 
 /// This process's memory.
 public enum ProcessMemory {
-    /// Once a daemon has started: what only the start needed leaves its resident memory, nearly half.
-    public static func releaseStart() {
+    /// Gives back what is not in use: code leaves the resident memory until it runs again, and freed memory
+    /// goes to the kernel. Once a daemon has started, that is nearly half.
+    public static func release() {
         guard let maps = try? Files.read("/proc/self/maps", limit: 1 << 20) else { return }
         Syscalls.releaseCode(maps: String(decoding: maps, as: UTF8.self))
         // What was allocated and freed meanwhile, malloc_trim(3).
