@@ -114,15 +114,16 @@ extension BrokerShard {
         guard connections[c].phase != .connected else {
             return fail(c, error.reasonCode, clause, detail, now)
         }
-        // A CONNECT that was not understood is answered in the version that it claims, if it does. One of
-        // another protocol is not answered in ours [MQTT-3.1.2-1], nor are lengths that do not agree.
-        guard clause != "MQTT-3.1.2-1", !error.isPastEnd, let level = Self.protocolLevel(of: bytes)
-        else {
+        // A CONNECT that was not understood is answered in the version that it claims, if it does.
+        guard !Self.unanswered.contains(clause), let level = Self.protocolLevel(of: bytes) else {
             return end(c, .fault(error.reasonCode, clause: clause, detail: detail), now)
         }
         connections[c].decoder.version = level >= 5 && level < 0x80 ? .v5_0 : .v3_1_1
         refuse(c, error.reasonCode, clause, detail, now)
     }
+
+    /// Another protocol is not answered in ours, nor bytes that do not even hold a client identifier.
+    private static var unanswered: [String] { ["MQTT-3.1.2-1", "MQTT-3.1.3-3"] }
 
     /// The protocol level of a CONNECT, if the bytes hold one.
     private static func protocolLevel(of bytes: Span<UInt8>) -> UInt8? {

@@ -58,7 +58,8 @@ import Testing
         }
     }
 
-    @Test func `a CONNECT whose lengths do not agree ends the connection unanswered`() throws {
+    @Test func `a CONNECT that ends before its client identifier is not answered`() throws {
+        // [MQTT-3.1.3-3]
         for level: UInt8 in [4, 5] {
             let broker = TestBroker()
             let client = try #require(broker.open())

@@ -62,7 +62,7 @@ extension Connect {
         if properties.contains(.authenticationData) && !properties.contains(.authenticationMethod) {
             throw .authenticationWithoutMethod
         }
-        let clientID = try reader.string(bytes)
+        let clientID = try identifier(bytes, &reader)
         try check(clientID, flags, reader)
         var connect = Connect(
             version: version, isBridge: isBridge, cleanStart: flags.contains(.cleanStart),
@@ -78,6 +78,16 @@ extension Connect {
         }
         try reader.expectEnd()
         return connect
+    }
+
+    private static func identifier(
+        _ bytes: Span<UInt8>, _ reader: inout WireReader
+    ) throws(WireError) -> ByteRange {
+        do throws(WireError) {
+            return try reader.string(bytes)
+        } catch {
+            throw error.isPastEnd ? .withoutClientIdentifier : error
+        }
     }
 
     /// Reads the protocol's name and level: `MQIsdp` 3, `MQTT` 4 or 5. [MQTT-3.1.2-1] [MQTT-3.1.2-2]
@@ -202,6 +212,9 @@ extension WireError {
     fileprivate static let unknownProtocolName = WireError(
         reasonCode: .unsupportedProtocolVersion, clause: "MQTT-3.1.2-1",
         detail: "a protocol name other than MQTT and MQIsdp")
+    fileprivate static let withoutClientIdentifier = WireError(
+        reasonCode: .malformedPacket, clause: "MQTT-3.1.3-3",
+        detail: "a CONNECT that ends before its client identifier does")
     static let authenticationWithoutMethod = WireError(
         reasonCode: .protocolError, clause: "3.1.2.11.10",
         detail: "authentication data without a method")

@@ -27,8 +27,8 @@ public struct WireError: Error, Equatable, Sendable {
 
     static let pastEndDetail: StaticString = "a field reaches past the end of its packet"
 
-    /// Whether the packet's lengths do not agree: the bytes may be no packet at all.
-    public var isPastEnd: Bool { detail.description == WireError.pastEndDetail.description }
+    /// Whether a field reaches past the end of its packet.
+    var isPastEnd: Bool { detail.description == WireError.pastEndDetail.description }
 
     /// Whether this is `incomplete`.
     var isIncomplete: Bool { reasonCode == .success }
