@@ -136,7 +136,7 @@ extension BrokerShard {
 
     /// What CONNACK says of it. [MQTT-4.12.0-5]
     func add(exchangeOf c: UInt32, to writer: inout PropertyWriter) {
-        guard let exchange = connections[c].exchange else { return }
+        guard let exchange = connections.read(c, { $0.exchange }) else { return }
         let (method, data) = (exchange.method, exchange.data)
         writer.add(.authenticationMethod, bytes: method.span)
         if !data.isEmpty { writer.add(.authenticationData, bytes: data.span) }

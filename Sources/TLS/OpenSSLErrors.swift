@@ -9,6 +9,7 @@ enum OpenSSLErrors {
 
         /// `certificate verify failed`, without OpenSSL's function and file names.
         var text: String {
+            _ = OpenSSLTexts.areLoaded
             // SAFETY: OpenSSL's texts are static.
             guard let text = unsafe ERR_reason_error_string(code) else { return "error \(code)" }
             return unsafe String(cString: text)

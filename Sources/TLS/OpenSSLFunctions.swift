@@ -62,6 +62,10 @@ nonisolated(unsafe) let OPENSSL_sk_num =
     unsafe typed_OPENSSL_sk_num(OpenSSLLibrary.crypto.symbol("OPENSSL_sk_num"))
 nonisolated(unsafe) let OPENSSL_sk_value =
     unsafe typed_OPENSSL_sk_value(OpenSSLLibrary.crypto.symbol("OPENSSL_sk_value"))
+nonisolated(unsafe) let OPENSSL_init_crypto =
+    unsafe typed_OPENSSL_init_crypto(OpenSSLLibrary.crypto.symbol("OPENSSL_init_crypto"))
+nonisolated(unsafe) let OPENSSL_init_ssl =
+    unsafe typed_OPENSSL_init_ssl(OpenSSLLibrary.ssl.symbol("OPENSSL_init_ssl"))
 nonisolated(unsafe) let PKCS5_PBKDF2_HMAC =
     unsafe typed_PKCS5_PBKDF2_HMAC(OpenSSLLibrary.crypto.symbol("PKCS5_PBKDF2_HMAC"))
 nonisolated(unsafe) let X509_LOOKUP_file =

@@ -71,6 +71,7 @@ public final class TLSContext {
             throw TLSError(
                 .other, reason: "libssl.so.3 is not on this machine", hint: "apt install libssl3")
         }
+        _ = OpenSSLTexts.areLeftOut
         OpenSSLErrors.clear()
         // SAFETY: methods are static; the new context is owned here.
         guard

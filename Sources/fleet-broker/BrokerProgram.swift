@@ -36,6 +36,7 @@ final class BrokerProgram: DaemonProgram {
     }
 
     init(settings: BrokerSettings, context: DaemonContext) throws {
+        ProcessMemory.limitHeaps(to: settings.threads)
         server = try BrokerServer(settings, context: context)
         try server.start()
         observer = BrokerObserver(server, settings.observe, context)

@@ -26,6 +26,12 @@ extension Syscalls {
 
 /// This process's memory.
 public enum ProcessMemory {
+    /// Has `count` threads at most keep free memory of their own, mallopt(3): each of these heaps costs pages,
+    /// and a thread that rarely allocates needs none.
+    public static func limitHeaps(to count: Int) {
+        _ = mallopt(M_ARENA_MAX, Int32(clamping: max(1, count)))
+    }
+
     /// Gives back what is not in use: code leaves the resident memory until it runs again, and freed memory
     /// goes to the kernel. Once a daemon has started, that is nearly half.
     public static func release() {
