@@ -61,9 +61,12 @@ public enum BrokerEvent: Sendable {
         ConnectionID, clientID: [UInt8], user: [UInt8]?, DisconnectCause, droppedMessages: UInt64)
     case sessionExpired(clientID: [UInt8], droppedMessages: UInt64)
     /// The first message that a session's queue had no room for since it was last empty.
-    case queueFull(clientID: [UInt8])
+    case queueFull(clientID: [UInt8], isByMemory: Bool)
     /// The first message that a connection's full output had no room for since it was last empty.
-    case slowReader(ConnectionID, clientID: [UInt8])
+    case slowReader(ConnectionID, clientID: [UInt8], isByMemory: Bool)
+    /// Messages are dropped or refused because clients make the broker hold as much as they may; once,
+    /// until half as much is used.
+    case memoryReached(used: Int, limit: Int)
     /// A client publishes faster than it may, and is not read for a while; once for each connection.
     case publishRateReached(ConnectionID, clientID: [UInt8])
     case retainedFull

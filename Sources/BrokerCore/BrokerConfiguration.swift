@@ -39,6 +39,10 @@ public struct BrokerLimits: Sendable, Equatable {
     /// counted, and QoS 1 and 2 messages wait in the queue. A client that leaves twice as much unread,
     /// answers to what it asks for included, is not listened to until it has read half of it.
     public var outputBytes = 4 * 1024 * 1024
+    /// Bytes that all clients together make the broker hold: messages that wait, are in flight or are
+    /// retained, each once, and what lies in outputs and inputs. As less of them is free, an output and a
+    /// queue may hold less; near the end, publishers are refused (0x97) whose messages would have to be held.
+    public var memoryBytes = Int.max
     /// Retained messages; another is routed but not kept (0x97 to a 5.0 client at QoS 1 and 2).
     public var retainedMessages = 100_000
     /// Bytes of all retained messages; another is routed but not kept.

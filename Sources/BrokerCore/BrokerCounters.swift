@@ -28,6 +28,9 @@ public struct BrokerCounters: Sendable, Equatable {
     public var droppedSlowReader: UInt64 = 0
     /// QoS 1 and 2 messages for which a session's queue had no room.
     public var droppedQueueFull: UInt64 = 0
+    /// Messages for which an output or a queue would have had room, and the memory of all clients together
+    /// had none (`limits.memory`).
+    public var droppedMemory: UInt64 = 0
     /// Messages larger than the receiving client's Maximum Packet Size. [MQTT-3.1.2-25]
     public var droppedTooLarge: UInt64 = 0
     /// Messages whose expiry interval passed while they waited.
@@ -42,6 +45,10 @@ public struct BrokerCounters: Sendable, Equatable {
     public var willsRefused: UInt64 = 0
     /// PUBLISH packets to topics that clients may not write, refused or (before 5.0) dropped.
     public var publishesRefused: UInt64 = 0
+    /// PUBLISH packets that were not taken, or not yet, because the store had no room for them.
+    public var publishesRefusedByStore: UInt64 = 0
+    /// PUBLISH packets that were not taken, or not yet, for lack of memory (`limits.memory`).
+    public var publishesRefusedByMemory: UInt64 = 0
     /// QoS 2 PUBLISH packets that repeated one already taken.
     public var duplicatesReceived: UInt64 = 0
 
@@ -66,6 +73,7 @@ public struct BrokerCounters: Sendable, Equatable {
         sum.willsPublished &+= other.willsPublished
         sum.droppedSlowReader &+= other.droppedSlowReader
         sum.droppedQueueFull &+= other.droppedQueueFull
+        sum.droppedMemory &+= other.droppedMemory
         sum.droppedTooLarge &+= other.droppedTooLarge
         sum.droppedExpired &+= other.droppedExpired
         sum.droppedSessionEnded &+= other.droppedSessionEnded
@@ -73,6 +81,8 @@ public struct BrokerCounters: Sendable, Equatable {
         sum.droppedNotAllowed &+= other.droppedNotAllowed
         sum.willsRefused &+= other.willsRefused
         sum.publishesRefused &+= other.publishesRefused
+        sum.publishesRefusedByStore &+= other.publishesRefusedByStore
+        sum.publishesRefusedByMemory &+= other.publishesRefusedByMemory
         sum.duplicatesReceived &+= other.duplicatesReceived
     }
 }

@@ -66,6 +66,7 @@ extension BrokerShard {
 
     private mutating func complete(_ packetID: UInt16, _ s: UInt32, _ now: MonotonicTime) {
         if let entry = sessions[s].window.complete(packetID) {
+            countCompleted(s, entry)
             recordCompleted(s, entry, packetID)
         }
         // Acknowledgements come by the dozen: what they make room for is sent once all are taken.

@@ -300,6 +300,7 @@ extension BrokerShard {
         subscriptions.removeAll(s)
         let returned = takeBackShared(s) { _ in true }
         shares.leaveAll(s)
+        memory.entries -= sessions[s].pendingMessages
         counters.droppedSessionEnded += UInt64(sessions[s].pendingMessages)
         if exchange.awaits == awaits {
             recordSessionEnd(s)

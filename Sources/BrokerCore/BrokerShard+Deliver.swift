@@ -17,6 +17,7 @@ extension BrokerShard {
             connections[c].outgoingAliasMaximum == 0
         {
             guard hasRoom(c, for: packet.count) else { return }
+            countOutput(packet.count)
             connections[c].output.append(options.retain ? 0x31 : 0x30)
             connections[c].output.append(
                 source.extracting((packet.lowerBound + 1)..<packet.upperBound))
@@ -25,7 +26,9 @@ extension BrokerShard {
                 options: options, isVersion5: isVersion5,
                 remainingExpiry: delivery.remainingExpiry)
             planAlias(&head, delivery.view, source, c)
-            guard hasRoom(c, for: head.packetSize(delivery.view)) else { return }
+            let size = head.packetSize(delivery.view)
+            guard hasRoom(c, for: size) else { return }
+            countOutput(size)
             head.encode(delivery.view, in: source, into: &connections[c].output)
             commitAlias(head, delivery.view, source, c)
         }
@@ -37,7 +40,7 @@ extension BrokerShard {
     private mutating func enqueue(
         _ source: Span<UInt8>, _ delivery: inout Delivery, _ options: DeliveryOptions, _ s: UInt32
     ) {
-        let message = delivery.shared(in: source)
+        let message = delivery.shared(in: source, counting: meter)
         enqueue(QueuedMessage(message: message, options: options), s, delivery.now)
     }
 
@@ -51,7 +54,7 @@ extension BrokerShard {
     @inline(__always)
     private mutating func hasRoom(_ c: UInt32, for size: Int) -> Bool {
         if size <= connections[c].maximumPacketSize,
-            connections[c].output.count + size <= configuration.limits.outputBytes
+            connections[c].output.count + size <= memory.outputLimit
         {
             return true
         }
@@ -67,10 +70,20 @@ extension BrokerShard {
             counters.droppedTooLarge += 1
             return
         }
-        counters.droppedSlowReader += 1
+        // Without the limit of all memory there would have been room.
+        let isByMemory = connections[c].output.count + size <= configuration.limits.outputBytes
+        if isByMemory {
+            counters.droppedMemory += 1
+            noteMemory()
+        } else {
+            counters.droppedSlowReader += 1
+        }
         guard !connections[c].isSlow else { return }
         connections[c].isSlow = true
-        log(.slowReader(ConnectionID(connections.key(at: c)), clientID: clientID(c)))
+        log(
+            .slowReader(
+                ConnectionID(connections.key(at: c)), clientID: clientID(c),
+                isByMemory: isByMemory))
     }
 
     /// QoS 1 and 2: under a packet identifier while the client takes it, else into the session's queue.
@@ -86,14 +99,16 @@ extension BrokerShard {
             options: options, isVersion5: connections[c].isVersion5,
             remainingExpiry: delivery.remainingExpiry)
         planAlias(&head, delivery.view, source, c)
-        guard head.packetSize(delivery.view) <= connections[c].maximumPacketSize else {
+        let size = head.packetSize(delivery.view)
+        guard size <= connections[c].maximumPacketSize else {
             counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
             connections[c].droppedMessages += 1
             return
         }
+        countOutput(size)
         // A session that ends with its connection never sends it again, and needs no copy.
         let isNeeded = !sessions[s].isTransient || options.group != 0
-        let kept = isNeeded ? delivery.shared(in: source) : nil
+        let kept = isNeeded ? delivery.shared(in: source, counting: meter) : nil
         var entry = InFlightMessage(message: kept, options: options)
         if let kept, isKept(s) {
             let packetID = sessions[s].window.nextID
@@ -102,6 +117,7 @@ extension BrokerShard {
         }
         guard let packetID = sessions[s].window.append(entry, stage: Self.stage(options.qos))
         else { preconditionFailure("canSend looked for room") }
+        countInFlight(s, kept)
         head.packetID = packetID
         if let packet = delivery.packet,
             delivery.packetFits(options, isVersion5: head.isVersion5),
@@ -126,9 +142,9 @@ extension BrokerShard {
         let hasRoom = sessions.read(s) {
             return $0.window.outstanding < connections[c].sendQuota
                 && !$0.window.isFull && !$0.window.isResending
+                && $0.inFlightBytes <= memory.queueLimit
         }
-        return hasRoom
-            && connections.read(c) { $0.output.count } < configuration.limits.outputBytes
+        return hasRoom && connections.read(c) { $0.output.count } < memory.outputLimit
     }
 
     /// Puts a message behind those that wait, or drops it where the queue is full and says so.
@@ -138,9 +154,10 @@ extension BrokerShard {
     ) -> Bool {
         let cost = entry.cost
         guard hasQueueRoom(s, cost) || makeQueueRoom(s, cost, now) else {
-            countQueueFull(s)
+            countQueueFull(s, cost)
             return false
         }
+        memory.entries += 1
         var entry = entry
         if entry.qos == .atMostOnce {
             sessions[s].queuedAtMostOnce += 1
@@ -154,7 +171,7 @@ extension BrokerShard {
 
     mutating func hasQueueRoom(_ s: UInt32, _ cost: Int) -> Bool {
         sessions[s].queue.count < configuration.limits.queueMessages
-            && sessions[s].queuedBytes + cost <= configuration.limits.queueBytes
+            && sessions[s].queuedBytes + cost <= memory.queueLimit
             || sessions[s].isReserved
     }
 
@@ -164,11 +181,11 @@ extension BrokerShard {
         switch configuration.limits.queuePolicy {
         case .newest: break
         case .oldest:
-            guard cost <= configuration.limits.queueBytes else { return false }
+            guard cost <= memory.queueLimit else { return false }
             while !hasQueueRoom(s, cost), let oldest = sessions[s].queue.first {
+                countQueueFull(s, cost)
                 takeFirstQueued(s)
                 recordDropped(s, oldest)
-                countQueueFull(s)
             }
         case .disconnect:
             let c = sessions[s].connection
@@ -179,12 +196,22 @@ extension BrokerShard {
         return hasQueueRoom(s, cost)
     }
 
-    private mutating func countQueueFull(_ s: UInt32) {
-        counters.droppedQueueFull += 1
+    private mutating func countQueueFull(_ s: UInt32, _ cost: Int) {
+        // Without the limit of all memory there would have been room.
+        let limits = configuration.limits
+        let isByMemory =
+            sessions[s].queue.count < limits.queueMessages
+            && sessions[s].queuedBytes + cost <= limits.queueBytes
+        if isByMemory {
+            counters.droppedMemory += 1
+            noteMemory()
+        } else {
+            counters.droppedQueueFull += 1
+        }
         sessions[s].droppedMessages += 1
         guard !sessions[s].isFull else { return }
         sessions[s].isFull = true
-        log(.queueFull(clientID: sessions[s].clientID))
+        log(.queueFull(clientID: sessions[s].clientID, isByMemory: isByMemory))
     }
 
     /// Disconnects clients whose queues were full, where that is the policy.
@@ -217,7 +244,7 @@ extension BrokerShard {
         }
         while let qos = sessions[s].queue.peek({ $0.qos }) {
             if qos == .atMostOnce {
-                guard connections[c].output.count < configuration.limits.outputBytes else { return }
+                guard connections[c].output.count < memory.outputLimit else { return }
             } else {
                 guard canSend(s, c) else { return }
             }
@@ -231,6 +258,7 @@ extension BrokerShard {
     private mutating func takeFirstQueued(_ s: UInt32) -> QueuedMessage? {
         guard let taken = sessions[s].queue.popFirst() else { return nil }
         sessions[s].queuedBytes -= taken.cost
+        memory.entries -= 1
         if taken.qos == .atMostOnce { sessions[s].queuedAtMostOnce -= 1 }
         return taken
     }
@@ -255,12 +283,14 @@ extension BrokerShard {
         let view = message.view
         let body = message.body
         planAlias(&head, view, body.span, c)
-        guard head.packetSize(view) <= connections[c].maximumPacketSize else {
+        let size = head.packetSize(view)
+        guard size <= connections[c].maximumPacketSize else {
             counters.droppedTooLarge += 1  // [MQTT-3.1.2-25]
             connections[c].droppedMessages += 1
             recordDropped(s, entry)
             return
         }
+        countOutput(size)
         if entry.qos != .atMostOnce {
             let isNeeded = !sessions[s].isTransient || entry.options.group != 0
             let kept = isNeeded ? message : nil
@@ -268,6 +298,7 @@ extension BrokerShard {
                 message: kept, options: entry.options, position: entry.position)
             guard let packetID = sessions[s].window.append(inFlight, stage: Self.stage(entry.qos))
             else { preconditionFailure("canSend looked for room") }
+            countInFlight(s, kept)
             head.packetID = packetID
             if entry.position != 0 {
                 recordSent(s, entry, packetID)
@@ -308,6 +339,7 @@ extension BrokerShard {
                     dropNotAllowed(s)
                 }
                 _ = sessions[s].window.complete(packetID)
+                countCompleted(s, entry)
                 return recordCompleted(s, entry, packetID)
             }
             head.encode(message.view, in: body.span, into: &connections[c].output)

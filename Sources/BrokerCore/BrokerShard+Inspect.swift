@@ -8,7 +8,8 @@ extension BrokerShard {
         ShardFigures(
             counters: counters, connections: connections.count, connected: connected,
             sessions: sessions.count, subscriptions: subscriptions.count,
-            retainedMessages: retained.count, retainedBytes: retained.byteCount)
+            retainedMessages: retained.count, retainedBytes: retained.byteCount,
+            memoryBytes: board.usedBytes, memoryLimit: configuration.limits.memoryBytes)
     }
 
     /// Adds what sessions hold, those at `start` and the next ones; returns where to go on, `nil` at the

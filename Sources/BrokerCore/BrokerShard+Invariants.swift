@@ -34,6 +34,23 @@ extension BrokerShard {
             precondition(keptInterest.count == kept, "subscriptions that are kept are miscounted")
         }
         precondition(connecting == connectingBytes, "bytes of undone CONNECTs are miscounted")
+        checkMemory()
+    }
+
+    private func checkMemory() {
+        var buffers = 0
+        for c in 0..<connections.slotCount where connections.isOccupied(c) {
+            buffers += Int(connections[c].countedBuffers)
+        }
+        precondition(buffers == memory.bufferBytes, "bytes of buffers are miscounted")
+        var entries = 0
+        for s in 0..<sessions.slotCount where sessions.isOccupied(s) {
+            entries += sessions.read(s) { $0.pendingMessages }
+            var bytes = 0
+            for kept in sessions[s].window.kept() { bytes += kept.payload.message?.cost ?? 0 }
+            precondition(bytes == sessions[s].inFlightBytes, "bytes in flight are miscounted")
+        }
+        precondition(entries == memory.entries, "held messages are miscounted")
     }
 
     private func checkShares() {

@@ -40,8 +40,8 @@ extension BrokerShard {
             noteExpiry(publish.properties, source, &delivery)
         }
         if publish.retain { delivery.publisher = rights(of: connections[c].session) }
-        if isStoreTight, !isRepeated(publish, c),
-            mustBeKept(delivery.view, source, from: connections[c].session)
+        if isStoreTight || memory.isTight, !isRepeated(publish, c),
+            lacksRoom(for: delivery.view, source, from: connections[c].session)
         {
             return refuseForRoom(publish, c, now)
         }
@@ -89,7 +89,8 @@ extension BrokerShard {
         sessions[s].incoming.insert(packetID)
         connections[c].openIncoming += 1
         let mark = journal.mark
-        guard isKept(s), let serial = recordIncoming(s, delivery.shared(in: source), packetID)
+        guard isKept(s),
+            let serial = recordIncoming(s, delivery.shared(in: source, counting: meter), packetID)
         else {
             let taken = route(source, &delivery, from: s)
             return sendAcknowledgement(
@@ -101,7 +102,8 @@ extension BrokerShard {
         heldMessages.append(
             HeldMessage(
                 turn: journal.current, serial: serial, session: sessions[s].number,
-                publisher: SessionID(sessions.key(at: s)), message: delivery.shared(in: source),
+                publisher: SessionID(sessions.key(at: s)),
+                message: delivery.shared(in: source, counting: meter),
                 origin: HeldOrigin(shard: position.index, serial: serial)))
         sendAcknowledgement(c, .pubRec, packetID, since: mark)
         waitForCommit(c)

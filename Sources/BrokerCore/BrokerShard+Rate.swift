@@ -72,7 +72,7 @@ extension BrokerShard {
         connections[c].lastReceived = now
         guard connections[c].phase == .connected else { return }
         takeInput(c, now)
-        let isFull = connections[c].output.count >= 2 * configuration.limits.outputBytes
+        let isFull = connections[c].output.count >= 2 * memory.outputLimit
         if connections[c].mayBeRead && !isFull { resumeReading(c) }
     }
 

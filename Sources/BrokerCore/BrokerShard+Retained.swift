@@ -28,7 +28,7 @@ extension BrokerShard {
             counters.droppedRetainedFull += 1
             return log(.retainedFull)
         }
-        let message = delivery.shared(in: source)
+        let message = delivery.shared(in: source, counting: meter)
         retained.set(topic, message, bytes: message.cost + Self.treeCost(topic))
         // What the server says of itself is true while it runs, and no longer.
         if !delivery.isServers { recordRetained(message) }

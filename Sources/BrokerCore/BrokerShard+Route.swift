@@ -49,9 +49,10 @@ struct Delivery {
 
     /// The object that sessions and the retained messages share; made at its first use.
     @inline(__always)
-    mutating func shared(in source: Span<UInt8>) -> Message {
+    mutating func shared(in source: Span<UInt8>, counting meter: MemoryMeter) -> Message {
         if let message { return message }
-        let made = Message(view, in: source, at: now, publisher: publisher)
+        let made = Message(
+            view, in: source, at: now, publisher: publisher, counting: meter)
         message = made
         return made
     }

@@ -27,7 +27,7 @@ extension BrokerShard {
             serversRetained.remove(topic)
             return
         }
-        let message = delivery.shared(in: source)
+        let message = delivery.shared(in: source, counting: meter)
         serversRetained.set(topic, message, bytes: message.cost)
     }
 

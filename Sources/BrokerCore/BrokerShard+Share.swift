@@ -70,7 +70,7 @@ extension BrokerShard {
             return sessions[s].queue.isEmpty && canSend(s, c)
                 && size <= connections[c].maximumPacketSize
         }
-        return connections.read(c) { $0.output.count + size } <= configuration.limits.outputBytes
+        return connections.read(c) { $0.output.count + size } <= memory.outputLimit
             && size <= connections[c].maximumPacketSize
     }
 }
@@ -109,12 +109,14 @@ extension BrokerShard {
             else { continue }
             taken.append(QueuedMessage(message: message, options: entry.options))
             _ = sessions[s].window.complete(kept.id)
+            countCompleted(s, entry)
             recordCompleted(s, entry, kept.id)
         }
         var kept = RingQueue<QueuedMessage>()
         while let entry = sessions[s].queue.popFirst() {
             if entry.options.group != 0 && wanted(entry.options.group) {
                 sessions[s].queuedBytes -= entry.cost
+                memory.entries -= 1
                 recordDropped(s, entry)
                 taken.append(entry)
             } else {

@@ -31,10 +31,7 @@ extension BrokerShard {
                 if connections.contains(key) { endWait(due.index, now) }
             case .sweep:
                 if due.time == nextSweep { sweepRetained(now) }
-            case .room:
-                watchesRoom = false
-                checkStoreRoom(now)
-                if isStoreTight && !waiting.isEmpty { watchRoom(now) }
+            case .room: roomIsDue(now)
             }
         }
     }
@@ -67,11 +64,15 @@ extension BrokerShard {
         guard connections[c].waitsUntil <= now else {
             return setConnectionDeadline(c, connections[c].waitsUntil)
         }
-        end(
-            c,
-            .fault(
+        let cause: DisconnectCause =
+            isStoreTight
+            ? .fault(
                 .quotaExceeded, clause: "store.size, store.free_disk_floor",
-                detail: "the store has had no room for too long"), now)
+                detail: "the store has had no room for too long")
+            : .fault(
+                .quotaExceeded, clause: "limits.memory",
+                detail: "there has been no memory for its messages for too long")
+        end(c, cause, now)
     }
 
     func keepAliveDeadline(_ c: UInt32) -> MonotonicTime? {

@@ -50,7 +50,8 @@ extension BrokerShard {
     mutating func keep(_ will: Will, _ source: Span<UInt8>, _ s: UInt32, _ now: MonotonicTime) {
         let (arena, view) = Self.withoutDelay(will, source)
         sessions[s].will = Message(
-            view, in: arena.span, at: now, publisher: view.isRetained ? rights(of: s) : nil)
+            view, in: arena.span, at: now, publisher: view.isRetained ? rights(of: s) : nil,
+            counting: meter)
         sessions[s].willDelaySeconds =
             will.properties.uint32(.willDelayInterval, in: source) ?? 0
         recordWill(s)
@@ -97,7 +98,8 @@ extension BrokerShard {
         counters.willsPublished += 1
         // Its age counts from now, not from CONNECT.
         let publisher = view.isRetained ? rights(of: s) : nil
-        let message = Message(view, in: body.span, at: now, publisher: publisher)
+        let message = Message(
+            view, in: body.span, at: now, publisher: publisher, counting: meter)
         guard route(message, from: s, now) else { return recordWillCleared(s) }
         exchange.settlements.append((journal.current, .will(SessionID(sessions.key(at: s)))))
     }

@@ -30,6 +30,10 @@ public struct BrokerShard: ~Copyable {
     var isStoreTight = false
     /// A deadline is set at which room is looked for.
     var watchesRoom = false
+    /// How much of `limits.memory` is used.
+    var memory: MemoryUse
+    /// Counts this shard's messages.
+    let meter: MemoryMeter
     /// Publishers that are not read until there is room, or until more is committed.
     var waiting = RingQueue<ConnectionID>()
     /// Clients to be disconnected at the end of the turn, for their full queues.
@@ -115,6 +119,8 @@ public struct BrokerShard: ~Copyable {
         self.configuration = configuration
         self.position = position
         self.board = board ?? ShardBoard(shards: position.count)
+        memory = MemoryUse(configuration.limits)
+        meter = self.board.meter(of: position)
         others = ShardSet(allBut: position)
         journal = Journal(
             isRecording: configuration.durability.needsStore,
@@ -192,9 +198,10 @@ extension BrokerShard {
             connections[c].input.append(bytes)
             takeInput(c, now)
         }
+        if connections[c].hasInput || connections[c].countedBuffers > 0 { checkInput(c, now) }
         if connections[c].phase != .connected || connections[c].countedBytes > 0 {
             countConnecting(c, now)
-        } else if connections[c].output.count >= 2 * configuration.limits.outputBytes {
+        } else if connections[c].output.count >= 2 * memory.outputLimit {
             // It asks, and reads no answers.
             pauseReading(c)
         }
@@ -263,6 +270,7 @@ extension BrokerShard {
         guard connections.contains(id.key) else { return }
         end(id.index, cause, now)
         counters.connectionsClosed += 1
+        forgetBuffers(id.index)
         _ = connections.remove(id.index)
         tellCounts()
     }
@@ -291,50 +299,14 @@ extension BrokerShard {
             connections[c].isDirty = false
             return ConnectionID(connections.key(at: c))
         }
+        // All outputs have been flushed, and counted by that.
+        memory.turnBytes = 0
+        weighMemory()
         return nil
     }
 
     /// Whether `nextAction` or `nextDirty` have something.
     public var hasWork: Bool { !actions.isEmpty || !dirty.isEmpty }
-
-    /// Calls `send` with the bytes that may leave; it returns how many did. Returns how many remain of them.
-    public mutating func flush<Failure: Error>(
-        _ id: ConnectionID, at now: MonotonicTime,
-        _ send: (Span<UInt8>) throws(Failure) -> Int
-    ) throws(Failure) -> Int {
-        guard connections.contains(id.key) else { return 0 }
-        let c = id.index
-        let released = connections[c].releasedCount
-        guard released > 0 else { return 0 }
-        let wasFull = connections[c].output.count >= configuration.limits.outputBytes
-        let sent = try connections[c].output.withSpan { bytes throws(Failure) in
-            try send(bytes.extracting(0..<released))
-        }
-        connections[c].output.consume(sent)
-        if connections[c].traffic.isMade { connections[c].traffic.value.sentBytes += UInt64(sent) }
-        counters.bytesSent &+= UInt64(sent)
-        if connections[c].output.isEmpty {
-            connections[c].output.releaseIfEmpty()
-            connections[c].isSlow = false
-        }
-        if sent > 0 && connections[c].isReadingPaused { listenAgain(c, now) }
-        if wasFull && connections[c].output.count < configuration.limits.outputBytes {
-            pump(connections[c].session, now)
-        }
-        return released - sent
-    }
-
-    /// A client that was not listened to because it left answers unread has read some.
-    mutating func listenAgain(_ c: UInt32, _ now: MonotonicTime) {
-        guard connections[c].phase == .connected else { return }
-        // It lives, and may not be heard saying so.
-        connections[c].lastReceived = now
-        if connections[c].mayBeRead,
-            connections[c].output.count < configuration.limits.outputBytes
-        {
-            resumeReading(c)
-        }
-    }
 
     /// Closes the turn; `nil` when nothing in it must be made safe, or not yet (`nextDeadline` says when).
     ///

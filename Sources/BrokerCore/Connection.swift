@@ -47,6 +47,8 @@ struct Connection: ~Copyable {
     /// A full output dropped a message since it was last empty.
     var isSlow = false
     var keepAliveSeconds: UInt16 = 0
+    /// What `MemoryUse.bufferBytes` counts of `input` and `output`.
+    var countedBuffers: UInt32 = 0
     /// Its session has look-ups of retained messages to come; until they are done, no further packet
     /// is taken.
     var awaitsLookups = false

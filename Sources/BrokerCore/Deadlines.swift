@@ -10,7 +10,7 @@ enum DeadlineSubject: UInt8 {
     case publishRate
     /// The search for expired retained messages.
     case sweep
-    /// Whether another shard has made room in the store, for which publishers wait here.
+    /// Whether there is room by now, in the store or in memory, for which publishers wait.
     case room
 }
 

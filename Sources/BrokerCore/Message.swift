@@ -22,10 +22,12 @@ public final class Message: Sendable {
     /// Who published it, where it may be kept: a retained message is given out only as long as its
     /// publisher may publish it. `nil` for the server's own.
     let publisher: Rights?
+    /// Counts it for as long as somebody holds it.
+    private let meter: MemoryMeter
 
     init(
         _ view: MessageView, in source: Span<UInt8>, at time: MonotonicTime,
-        publisher: Rights? = nil
+        publisher: Rights? = nil, counting meter: MemoryMeter
     ) {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(view.topic.count + view.properties.count + view.payload.count + 6)
@@ -47,13 +49,17 @@ public final class Message: Sendable {
         qos = view.qos
         isRetained = view.isRetained
         self.publisher = publisher
+        self.meter = meter
+        meter.add(cost)
     }
+
+    deinit { meter.add(-cost) }
 
     /// One that a store kept; the parts fit into `body`.
     init(
         body: [UInt8], propertiesStart: Int, payloadStart: Int, expiryOffset: Int,
         expiryInterval: UInt32, receivedAt: MonotonicTime, qos: QoS, isRetained: Bool,
-        publisher: Rights?
+        publisher: Rights?, counting meter: MemoryMeter
     ) {
         self.body = body
         self.propertiesStart = propertiesStart
@@ -64,6 +70,8 @@ public final class Message: Sendable {
         self.qos = qos
         self.isRetained = isRetained
         self.publisher = publisher
+        self.meter = meter
+        meter.add(cost)
     }
 
     /// A copy of the topic's bytes.

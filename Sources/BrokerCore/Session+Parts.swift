@@ -9,6 +9,8 @@ struct SessionBacklog: EmptyAtFirst {
     var window = InFlightWindow<InFlightMessage>(maximumSpan: Session.maximumSpan)
     var queue = RingQueue<QueuedMessage>()
     var queuedBytes = 0
+    /// Of the messages that its window holds.
+    var inFlightBytes = 0
     /// QoS 0 messages in the queue: while there are any, later ones must not overtake them.
     var queuedAtMostOnce = 0
     /// The queue dropped a message since it was last empty.
@@ -61,6 +63,11 @@ extension Session {
     var queuedBytes: Int {
         get { backlog.isMade ? backlog.value.queuedBytes : 0 }
         set { backlog.value.queuedBytes = newValue }
+    }
+
+    var inFlightBytes: Int {
+        @inline(__always) get { backlog.isMade ? backlog.value.inFlightBytes : 0 }
+        set { backlog.value.inFlightBytes = newValue }
     }
 
     var queuedAtMostOnce: Int {

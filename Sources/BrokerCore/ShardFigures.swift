@@ -12,13 +12,18 @@ public struct ShardFigures: Sendable, Equatable {
     /// Retained messages, and their bytes as the limits count them. Every shard has all of them.
     public var retainedMessages = 0
     public var retainedBytes = 0
+    /// What clients make all shards hold, as `limits.memory` counts it.
+    public var memoryBytes = 0
+    /// `limits.memory`.
+    public var memoryLimit = 0
     public var survey = SessionSurvey()
 
     public init() {}
 
     init(
         counters: BrokerCounters, connections: Int, connected: ConnectedClients, sessions: Int,
-        subscriptions: Int, retainedMessages: Int, retainedBytes: Int
+        subscriptions: Int, retainedMessages: Int, retainedBytes: Int, memoryBytes: Int,
+        memoryLimit: Int
     ) {
         self.counters = counters
         self.connections = connections
@@ -27,6 +32,8 @@ public struct ShardFigures: Sendable, Equatable {
         self.subscriptions = subscriptions
         self.retainedMessages = retainedMessages
         self.retainedBytes = retainedBytes
+        self.memoryBytes = memoryBytes
+        self.memoryLimit = memoryLimit
     }
 
     /// Adds what another shard says.
@@ -38,6 +45,8 @@ public struct ShardFigures: Sendable, Equatable {
         sum.subscriptions += other.subscriptions
         sum.retainedMessages = max(sum.retainedMessages, other.retainedMessages)
         sum.retainedBytes = max(sum.retainedBytes, other.retainedBytes)
+        sum.memoryBytes = max(sum.memoryBytes, other.memoryBytes)
+        sum.memoryLimit = max(sum.memoryLimit, other.memoryLimit)
         sum.survey += other.survey
     }
 }

@@ -30,6 +30,9 @@ struct BrokerSettings {
 
     static let defaultPort: UInt16 = 1883
 
+    /// What clients may make the broker hold unless told otherwise: a quarter of the memory, in whole MiB.
+    static let memoryShare = max(32, MachineMemory.total() >> 22) << 20
+
     init(_ reader: ConfigurationReader) {
         threads = reader.integer("threads", default: 1, in: 1...ShardPosition.maximumCount)
         let authentication = reader.table("authentication")
@@ -74,6 +77,7 @@ struct BrokerSettings {
         limits.queueMessages = count("queue_messages", limits.queueMessages, 1...100_000_000)
         limits.queuePolicy = reader.choice("queue_policy", default: limits.queuePolicy)
         limits.queueBytes = size("queue_size", limits.queueBytes, 1_024...(1 << 40))
+        limits.memoryBytes = size("memory", Self.memoryShare, (4 << 20)...(1 << 44))
         limits.outputBytes = size("output_size", limits.outputBytes, 4_096...(1 << 32))
         limits.retainedMessages = count(
             "retained_messages", limits.retainedMessages, 0...100_000_000)

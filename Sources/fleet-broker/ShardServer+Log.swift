@@ -25,16 +25,24 @@ extension ShardServer {
                 ])
         case .sessionExpired(let clientID, let dropped):
             log.info("session expired", ["client": Self.text(clientID), "dropped": dropped])
-        case .queueFull(let clientID):
+        case .queueFull(let clientID, let isByMemory):
             log.warning(
                 "queue full, messages are dropped",
-                ["client": Self.text(clientID), "limits": "queue_messages, queue_size"])
-        case .slowReader(let id, let clientID):
+                [
+                    "client": Self.text(clientID),
+                    "limits": isByMemory ? "memory" : "queue_messages, queue_size",
+                ])
+        case .slowReader(let id, let clientID, let isByMemory):
             log.warning(
                 "slow reader, QoS 0 messages are dropped",
                 [
-                    "client": Self.text(clientID), "address": peer(id), "limits": "output_size",
+                    "client": Self.text(clientID), "address": peer(id),
+                    "limits": isByMemory ? "memory" : "output_size",
                 ])
+        case .memoryReached(let used, let limit):
+            log.warning(
+                "memory is used up, messages are dropped or refused",
+                ["used": used, "limit": limit, "limits": "memory"])
         case .publishRateReached(let id, let clientID):
             log.warning(
                 "a client publishes too fast, and is slowed down",

@@ -83,8 +83,8 @@ final class TestBroker {
     private var closing: [ConnectionID] = []
 
     func flush(_ id: ConnectionID) {
-        guard let client = clients[id], client.reads else { return }
-        let room = client.room
+        guard let client = clients[id] else { return }
+        let room = client.reads ? client.room : 0
         _ = shard.flush(id, at: now) { bytes in
             let count = min(room, bytes.count)
             client.inbox.append(contentsOf: Array(copying: bytes.extracting(0..<count)))

@@ -79,6 +79,34 @@ def test_a_queue_that_is_full_keeps_what_it_has_and_counts_the_rest(fleet_broker
     assert [p.payload for p in back.sync()] == [str(n).encode() for n in range(10)]
 
 
+def test_what_all_clients_together_make_the_broker_hold_has_a_limit(fleet_broker):
+    broker = fleet_broker('durability = "memory"\n[limits]\nmemory = "16MiB"\n')
+    watcher = Client(broker.port, "watcher").connected()
+    watcher.subscribe("$SYS/broker/memory/limit", "$SYS/broker/dropped/memory")
+    before = resident_kilobytes(broker.process)
+    sleepers = []
+    for number in range(10):
+        sleepers.append(Wire(broker.port))
+        sleepers[-1].connect(f"sleeper-{number}")
+        sleepers[-1].subscribe("none")
+        away = Wire(broker.port, "5")
+        away.connect(f"away-{number}", clean=False, properties=mqtt.session_expiry(600))
+        away.subscribe(str(number), options=1)
+        away.send(mqtt.disconnect())
+        assert away.rest() == []
+    # Each of them alone is within its limits.
+    for number in range(10):
+        flood(broker.port, str(number), 1, 8 << 20)
+    flood(broker.port, "none", 0, 8 << 20)
+    round_trip(broker.port)
+    assert resident_kilobytes(broker.process) - before < 32 * 1024
+    broker.process.wait_for("memory is used up.*limit=16777216")
+    watcher.wait(lambda: any(m.topic.endswith("dropped/memory") and int(m.payload) > 0
+                             for m in watcher.messages), "what was dropped")
+    assert b"16777216" in watcher.received(1)
+    watcher.disconnect()
+
+
 def test_a_reconnect_storm_with_clean_start_false(fleet_broker):
     broker = fleet_broker()
     count, messages = 300, 20

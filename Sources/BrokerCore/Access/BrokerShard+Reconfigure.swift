@@ -18,6 +18,7 @@ extension BrokerShard {
         configuration.journal = journal
         configuration.access = access
         wireLimits = Self.wireLimits(new.limits)
+        weighMemory()
         subscriptions.limits = new.limits.topics
         if isRedirectedAnew { redirectConnected(now) }
         guard hasNewRules else { return }

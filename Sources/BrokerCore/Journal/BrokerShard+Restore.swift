@@ -47,6 +47,7 @@ extension BrokerShard {
         retained = state.retained
         nextSweep = min(nextSweep, state.nextExpiry)
         if nextSweep < .distantFuture { addDeadline(nextSweep, .sweep, 0, 0) }
+        board.adopt(state.meter)
         var messages = 0
         for name in state.sessions.keys.sorted() {
             guard let clientID = state.sessions[name]?.clientID,
@@ -173,6 +174,7 @@ extension BrokerShard {
                     message: message, options: entry.options, position: position)
                 sessions[s].queue.append(queued)
                 sessions[s].queuedBytes += queued.cost
+                memory.entries += 1
             } else {
                 let stage: InFlightWindow<InFlightMessage>.Stage =
                     entry.stage == RecoveredState.released
@@ -186,6 +188,8 @@ extension BrokerShard {
         }
         sessions[s].window = InFlightWindow(
             restoring: inFlight, maximumSpan: Session.maximumSpan)
+        // Not all of them, where the records contradict each other.
+        for kept in sessions[s].window.kept() { countInFlight(s, kept.payload.message) }
     }
 
     private mutating func restoreIncoming(_ s: UInt32, _ kept: RecoveredState.Session) {

@@ -78,13 +78,26 @@ extension BrokerShard {
         return isWanted || !shares.isEmpty && isWantedByShare(topic, isDurable: isDurable)
     }
 
-    /// A message that must be kept comes while there is no room: 5.0 clients are told. Others cannot be:
-    /// they are not read for a while, in which room may be made, and then closed.
+    /// Whether there is no room for a message: in the store, or in memory.
+    mutating func lacksRoom(
+        for view: MessageView, _ source: Span<UInt8>, from publisher: UInt32
+    ) -> Bool {
+        if isStoreTight && mustBeKept(view, source, from: publisher) {
+            counters.publishesRefusedByStore += 1
+            return true
+        }
+        guard memory.isTight && mustBeHeld(view, source) else { return false }
+        counters.publishesRefusedByMemory += 1
+        noteMemory()
+        return true
+    }
+
+    /// A message comes for which there is no room: 5.0 clients are told. Others cannot be: they are not
+    /// read for a while, in which room may be made, and then closed.
     mutating func refuseForRoom(
         _ publish: Publish, _ c: UInt32, _ now: MonotonicTime
     ) {
-        counters.publishesRefused += 1
-        if position.count > 1 { watchRoom(now) }
+        if position.count > 1 || memory.isTight { watchRoom(now) }
         if connections[c].isVersion5, let packetID = publish.packetID {
             let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
             return sendAcknowledgement(c, kind, packetID, .quotaExceeded, since: journal.mark)
@@ -104,11 +117,19 @@ extension BrokerShard {
         return journal.uncommittedBytes > (before ? limit / 2 : limit)
     }
 
-    /// Another shard may make room, and does not tell: it is looked for as long as anybody waits.
+    /// Another shard may make room, as clients do in memory, and does not tell: it is looked for as long as anybody waits.
     mutating func watchRoom(_ now: MonotonicTime) {
         guard !watchesRoom else { return }
         watchesRoom = true
         addDeadline(now + Self.roomPause, .room, 0, 0)
+    }
+
+    mutating func roomIsDue(_ now: MonotonicTime) {
+        watchesRoom = false
+        weighMemory()
+        checkStoreRoom(now)
+        resumeWaiting(now)
+        if (isStoreTight || memory.isTight) && !waiting.isEmpty { watchRoom(now) }
     }
 
     private static var roomPause: Duration { .milliseconds(100) }
@@ -137,7 +158,7 @@ extension BrokerShard {
             guard connections.contains(id.key), connections[id.index].phase == .connected
             else { continue }
             let c = id.index
-            if connections[c].awaitsRoom && isStoreTight {
+            if connections[c].awaitsRoom && (isStoreTight || memory.isTight) {
                 waiting.append(id)
                 continue
             }

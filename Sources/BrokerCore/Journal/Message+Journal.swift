@@ -17,7 +17,7 @@ extension Message {
     /// What `write` wrote, with its time told by this process's clock.
     convenience init(
         reading bytes: Span<UInt8>, _ reader: inout JournalReader, _ clock: RecoveredClock,
-        _ publishers: inout KnownPublishers
+        _ publishers: inout KnownPublishers, counting meter: MemoryMeter
     ) throws(JournalDamage) {
         let flags = try reader.byte(bytes)
         guard flags <= 31, let qos = QoS(rawValue: flags & 3) else {
@@ -38,7 +38,7 @@ extension Message {
         self.init(
             body: body, propertiesStart: propertiesStart, payloadStart: payloadStart,
             expiryOffset: expiryOffset, expiryInterval: interval, receivedAt: time, qos: qos,
-            isRetained: flags & 4 != 0, publisher: publisher)
+            isRetained: flags & 4 != 0, publisher: publisher, counting: meter)
     }
 }
 

@@ -77,6 +77,8 @@ public struct RecoveredState: ~Copyable {
     public private(set) var damagedTurns = 0
 
     let now: TimeAnchor
+    /// Counts its messages.
+    let meter = MemoryMeter()
     private var publishers = KnownPublishers()
     private var releases: UInt64 = 0
 
@@ -181,7 +183,8 @@ extension RecoveredState {
         _ bytes: Span<UInt8>, _ reading: inout Reading
     ) throws(JournalDamage) {
         reading.messages.append(
-            try Message(reading: bytes, &reading.reader, reading.clock, &publishers))
+            try Message(
+                reading: bytes, &reading.reader, reading.clock, &publishers, counting: meter))
     }
 
     private mutating func readSession(

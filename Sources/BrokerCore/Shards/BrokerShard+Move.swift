@@ -48,6 +48,7 @@ extension BrokerShard {
         }
         let c = id.index
         connectingBytes -= connections[c].countedBytes
+        forgetBuffers(c)
         let connection = connections.remove(c)
         tellCounts()
         return MovedConnection(
@@ -66,6 +67,7 @@ extension BrokerShard {
         connection.identity = moved.identity
         connection.input.append(moved.input.span)
         let key = connections.insert(connection)
+        countBuffers(key.index)
         setConnectionDeadline(key.index, moved.deadline)
         tellCounts()
         return ConnectionID(key)

@@ -27,7 +27,7 @@ extension BrokerShard {
         if delivery.view.isRetained || delivery.message != nil
             || delivery.view.payload.count > ShardMail.largestCopy
         {
-            let message = delivery.shared(in: source)
+            let message = delivery.shared(in: source, counting: meter)
             while let shard = targets.popFirst() {
                 outboxes[shard].append(
                     .published(message, stamp: delivery.stamp, origin: delivery.origin))
@@ -183,7 +183,7 @@ extension BrokerShard {
             // It may have said that it lives; nobody listened.
             connections[c].lastReceived = now
             guard connections.read(c, { $0.mayBeRead }),
-                connections[c].output.count < configuration.limits.outputBytes
+                connections[c].output.count < memory.outputLimit
             else { continue }
             resumeReading(c)
         }

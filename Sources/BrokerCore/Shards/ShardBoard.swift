@@ -17,11 +17,27 @@ public final class ShardBoard: Sendable {
     /// The store's disk has no room, or less than the floor.
     let isOutOfStoreRoom = Atomic(false)
     private let lastStamp = Atomic<UInt64>(0)
+    /// What the clients of each shard make it hold, in bytes.
+    private let meters: [MemoryMeter]
+    private let recovered = AtomicLazyReference<MemoryMeter>()
 
     public init(shards count: Int) {
         precondition(count > 0 && count <= ShardPosition.maximumCount, "too many shards")
         interest = count > 1 ? TopicInterest() : nil
         keeping = count > 1 ? TopicInterest() : nil
+        meters = (0..<count).map { _ in MemoryMeter() }
+    }
+
+    func meter(of position: ShardPosition) -> MemoryMeter { meters[position.index] }
+
+    /// The messages that a store gave back are counted by `meter`.
+    func adopt(_ meter: MemoryMeter) { _ = recovered.storeIfNil(meter) }
+
+    /// What clients make all shards hold, in bytes.
+    var usedBytes: Int {
+        var sum = recovered.load()?.bytes ?? 0
+        for meter in meters { sum &+= meter.bytes }
+        return sum
     }
 
     /// The next place in the order of all retained messages. Never 0.

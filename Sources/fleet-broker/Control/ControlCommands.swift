@@ -217,6 +217,7 @@ private enum StatusRows {
             ("retained", "\(number(status, "retained")) (\(size(status, "retained_bytes")))"),
             ("queued", "\(number(status, "queue")) (\(size(status, "queue_bytes")))"),
             ("oldest", span(status, "oldest_seconds")),
+            ("held", "\(size(status, "held_bytes")) of \(size(status, "held_limit"))"),
             ("in flight", number(status, "in_flight")),
             ("received", number(status, "received")), ("sent", number(status, "sent")),
             ("dropped", losses.isEmpty ? "0" : losses.joined(separator: ", ")),

@@ -90,6 +90,8 @@ extension BrokerFigures {
                     counters.dropped.map { .init($0.reason, .integer(Int64(clamping: $0.count))) })),
             "store": .string(store.state.rawValue),
             "stores_quarantined": .integer(Int64(store.quarantined)),
+            "held_bytes": .integer(Int64(shards.memoryBytes)),
+            "held_limit": .integer(Int64(shards.memoryLimit)),
             "memory_bytes": .integer(Int64(process?.residentBytes ?? 0)),
             "listeners": .array(
                 listeners.map {

@@ -84,9 +84,17 @@ extension BrokerCounters {
     var dropped: [(reason: String, count: UInt64)] {
         [
             ("slow_reader", droppedSlowReader), ("queue_full", droppedQueueFull),
-            ("too_large", droppedTooLarge), ("expired", droppedExpired),
+            ("memory", droppedMemory), ("too_large", droppedTooLarge), ("expired", droppedExpired),
             ("session_ended", droppedSessionEnded), ("retained_full", droppedRetainedFull),
             ("not_allowed", droppedNotAllowed),
+        ]
+    }
+
+    /// PUBLISH packets that were not taken, or not yet, by why.
+    var refused: [(reason: String, count: UInt64)] {
+        [
+            ("not_allowed", publishesRefused), ("store", publishesRefusedByStore),
+            ("memory", publishesRefusedByMemory),
         ]
     }
 

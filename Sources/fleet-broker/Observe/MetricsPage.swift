@@ -56,6 +56,10 @@ enum MetricsPage {
             "Bytes of the retained messages, as limits.retained_size counts them.",
             shards.retainedBytes)
         page.gauge(
+            "fleet_broker_memory_used_bytes",
+            "What clients make the broker hold, as limits.memory counts it.", shards.memoryBytes)
+        page.gauge("fleet_broker_memory_limit_bytes", "limits.memory.", shards.memoryLimit)
+        page.gauge(
             "fleet_broker_queue_messages", "Messages that wait in sessions' queues.",
             shards.survey.queuedMessages)
         page.gauge(
@@ -167,7 +171,10 @@ enum MetricsPage {
         }
         page.counter(
             "fleet_broker_refused_publishes_total",
-            "PUBLISH packets to topics that the client may not write.", counters.publishesRefused)
+            "PUBLISH packets that were not taken, or not yet, by why."
+        ) { family in
+            for (reason, count) in counters.refused { family.sample(count, ["reason": reason]) }
+        }
         page.counter(
             "fleet_broker_duplicate_publishes_total",
             "QoS 2 PUBLISH packets that repeated one already taken.", counters.duplicatesReceived)

@@ -86,6 +86,9 @@ struct SystemTopics {
     /// What Mosquitto has no name for.
     private static func addOwn(_ figures: BrokerFigures, add: (String, String) -> Void) {
         for (reason, count) in figures.counters.dropped { add("dropped/\(reason)", "\(count)") }
+        for (reason, count) in figures.counters.refused { add("refused/\(reason)", "\(count)") }
+        add("memory/used", "\(figures.shards.memoryBytes)")
+        add("memory/limit", "\(figures.shards.memoryLimit)")
         add("queue/messages", "\(figures.shards.survey.queuedMessages)")
         add("queue/bytes", "\(figures.shards.survey.queuedBytes)")
         add("queue/oldest", "\(figures.oldestSeconds) seconds")
@@ -98,7 +101,7 @@ struct SystemTopics {
 
     /// Mosquitto counts what its limits made it drop, and so do we here.
     private static func dropped(_ counters: BrokerCounters) -> UInt64 {
-        counters.droppedSlowReader &+ counters.droppedQueueFull
+        counters.droppedSlowReader &+ counters.droppedQueueFull &+ counters.droppedMemory
     }
 
     // MARK: Loads
