@@ -169,6 +169,8 @@ public struct AccessRules: Sendable, Equatable {
     public var maximumQoS = QoS.exactlyOnce
     /// Whether a client may publish messages that are to be retained.
     public var isRetainAvailable = true
+    /// Bytes of one packet, in place of `BrokerLimits.packetBytes`.
+    public var packetBytes: Int?
     /// The listener's address as the configuration writes it, which roles may ask for.
     public var listener: String
 

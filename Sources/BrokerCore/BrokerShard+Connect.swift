@@ -218,7 +218,10 @@ extension BrokerShard {
         let limits = configuration.limits
         if let expiry { writer.add(.sessionExpiryInterval, uint32: expiry) }
         writer.add(.receiveMaximum, uint16: UInt16(clamping: limits.receiveMaximum))
-        writer.add(.maximumPacketSize, uint32: UInt32(clamping: limits.packetBytes))
+        // That of its listener, as it was when the connection began.
+        writer.add(
+            .maximumPacketSize,
+            uint32: UInt32(clamping: connections[c].decoder.limits.maximumPacketSize))
         if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
         add(termsOf: connections[c].rules.value, to: &writer)
         if !offersShares { writer.add(.sharedSubscriptionAvailable, uint8: 0) }

@@ -169,7 +169,9 @@ extension BrokerShard {
         }
         counters.connectionsOpened += 1
         let key = connections.insert(
-            Connection(rules: share(rules), nonce: nonce, limits: wireLimits, now: now))
+            Connection(
+                rules: share(rules), nonce: nonce, limits: wireLimits(for: rules),
+                now: now))
         forgetRate(key.index)
         setConnectionDeadline(key.index, now + configuration.limits.timeToConnect)
         return ConnectionID(key)

@@ -18,6 +18,7 @@ extension BrokerSettings {
             takesIdentity: listener.tls?.identity != nil, listener: listener.label)
         rules.maximumQoS = listener.maximumQoS ?? maximumQoS
         rules.isRetainAvailable = listener.isRetainAvailable ?? isRetainAvailable
+        rules.packetBytes = listener.packetBytes
         if passwordFile != nil { rules.authenticationMethods = [Array(SCRAMExchange.method.utf8)] }
         return rules
     }
@@ -44,6 +45,7 @@ extension BrokerSettings {
             listener.isRetainAvailable = reader.boolean("retain_available", default: true)
         }
         listener.maximumConnections = reader.integer("connections", in: 1...1_000_000)
+        listener.packetBytes = reader.size("packet_size", in: Self.packetSizes)
         listener.proxies = Self.readProxies(reader)
         listener.unixAccess = Self.readUnixAccess(reader, listener)
         guard address != nil else { return nil }

@@ -29,6 +29,7 @@ struct BrokerSettings {
     var handshakesPerTurn: Int
 
     static let defaultPort: UInt16 = 1883
+    static let packetSizes = 128...WireLimits.largestPacketSize
 
     /// What clients may make the broker hold unless told otherwise: a quarter of the memory, in whole MiB.
     static let memoryShare = max(32, MachineMemory.total() >> 22) << 20
@@ -68,7 +69,7 @@ struct BrokerSettings {
         limits.connectingBytes = size(
             "connecting_size", limits.connectingBytes, 65_536...(1 << 40))
         limits.packetBytes = size(
-            "packet_size", limits.packetBytes, 128...WireLimits.largestPacketSize)
+            "packet_size", limits.packetBytes, packetSizes)
         limits.publishRate = count("publish_rate", limits.publishRate, 0...10_000_000)
         limits.publishBytesPerSecond = size(
             "publish_bandwidth", limits.publishBytesPerSecond, 0...(1 << 40))

@@ -17,6 +17,8 @@ struct ListenerSettings: Equatable {
     var isRetainAvailable: Bool?
     /// Connections of this listener; `nil`: as many as the broker takes.
     var maximumConnections: Int?
+    /// Bytes of one packet of its clients; `nil`: `limits.packet_size`.
+    var packetBytes: Int?
     /// With it, connections begin with a header of the PROXY protocol, and only these may send one.
     var proxies: [AddressRange]?
     /// Of a Unix socket.

@@ -145,4 +145,51 @@ import Testing
         let roomy = broker.client("c", cleanStart: false, expiry: 100)
         #expect(roomy.received().count == 2)
     }
+
+    @Test func `a listener has a packet size of its own, and says so`() throws {
+        // [MQTT-3.2.2-15]
+        let broker = TestBroker()
+        var rules = TestBroker.open
+        rules.packetBytes = 200
+        let small = try #require(broker.open(rules: rules))
+        small.connect("small")
+        #expect(small.received().first?.uint32(.maximumPacketSize) == 200)
+        let large = try #require(broker.open())
+        large.connect("large")
+        #expect(large.received().first?.uint32(.maximumPacketSize) == 1_048_576)
+        // 2 bytes of header, 5 of topic and properties: 200 in all is taken, 201 is not.
+        small.publish("t", String(repeating: "x", count: 193))
+        #expect(!small.isClosed)
+        large.publish("t", String(repeating: "x", count: 194))
+        #expect(!large.isClosed)
+        small.publish("t", String(repeating: "x", count: 194))
+        #expect(small.conversation() == ["disconnect 0x95"])
+    }
+
+    @Test func `a reload changes what new connections are told, and not what a begun one may`()
+        throws
+    {
+        let broker = TestBroker()
+        let begun = try #require(broker.open())
+        var configuration = BrokerConfiguration()
+        configuration.limits.packetBytes = 300
+        broker.shard.reconfigure(configuration, at: broker.now)
+        begun.connect("begun")
+        #expect(begun.received().first?.uint32(.maximumPacketSize) == 1_048_576)
+        let later = try #require(broker.open())
+        later.connect("later")
+        #expect(later.received().first?.uint32(.maximumPacketSize) == 300)
+    }
+
+    @Test func `a connection that moves to another shard keeps its listener's packet size`() throws
+    {
+        let shards = TestBroker.shards(2)
+        var rules = TestBroker.open
+        rules.packetBytes = 200
+        for name in ["a", "b", "c", "d"] {
+            let client = try #require(shards[0].open(rules: rules))
+            client.connect(name)
+            #expect(client.received().first?.uint32(.maximumPacketSize) == 200)
+        }
+    }
 }

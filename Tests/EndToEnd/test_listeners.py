@@ -237,6 +237,22 @@ def test_a_listener_has_its_own_limit_of_connections(fleet_broker):
     wait_until(lambda: talk(broker.port_of(0), CONNECT) == CONNACK, "a free place")
 
 
+def test_a_listener_has_its_own_packet_size(fleet_broker):
+    broker = fleet_broker(
+        '[[listener]]\naddress = "127.0.0.1:0"\npacket_size = "1KiB"\n'
+        '[[listener]]\naddress = "127.0.0.1:0"\n', listen=None)
+    small, large = [Client(broker.port_of(index), f"c{index}", version="5").connected()
+                    for index in (0, 1)]
+    assert small.connection[2].MaximumPacketSize == 1024
+    assert large.connection[2].MaximumPacketSize == 1 << 20
+    small.subscribe("t")
+    large.publish("t", b"x" * 10_000, qos=1)
+    assert small.received(1) == [b"x" * 10_000]  # what it is sent is its own to limit
+    small.client.publish("t", b"x" * 2_000)
+    assert small.disconnected()
+    broker.process.wait_for("client disconnected.*client=c0.*code=0x95")
+
+
 # --- limits of addresses ------------------------------------------------------------------------
 
 def test_one_address_has_so_many_connections(fleet_broker):

@@ -30,6 +30,14 @@ extension BrokerShard {
             maximumPacketSize: limits.packetBytes, maximumProperties: limits.userProperties)
     }
 
+    /// Those of a listener with these rules.
+    func wireLimits(for rules: AccessRules) -> WireLimits {
+        guard let packetBytes = rules.packetBytes else { return wireLimits }
+        var limits = configuration.limits
+        limits.packetBytes = packetBytes
+        return Self.wireLimits(limits)
+    }
+
     /// Resolves a session's rights again and ends what they do not cover.
     mutating func reviewRights(_ s: UInt32) {
         sessions[s].rights = resolveRights(principal(of: s))

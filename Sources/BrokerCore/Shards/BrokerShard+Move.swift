@@ -63,7 +63,8 @@ extension BrokerShard {
         _ moved: MovedConnection, at now: MonotonicTime
     ) -> ConnectionID {
         var connection = Connection(
-            rules: share(moved.rules), nonce: moved.nonce, limits: wireLimits, now: now)
+            rules: share(moved.rules), nonce: moved.nonce, limits: wireLimits(for: moved.rules),
+            now: now)
         connection.identity = moved.identity
         connection.input.append(moved.input.span)
         let key = connections.insert(connection)
