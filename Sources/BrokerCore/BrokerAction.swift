@@ -105,6 +105,8 @@ public enum DisconnectCause: Sendable, Equatable {
     case shuttingDown
     /// The user is gone, or has another password.
     case userChanged(ReasonCode)
+    /// What has let it in does so no more: its certificate or its key.
+    case credentialEnded(CredentialFault)
     /// An operator of the server ended it.
     case byOperator
     /// Another server serves instead.
@@ -123,6 +125,7 @@ public enum DisconnectCause: Sendable, Equatable {
         case .takenOver: .sessionTakenOver
         case .shuttingDown: .serverShuttingDown
         case .userChanged(let code), .redirected(let code): code
+        case .credentialEnded(let fault): fault.reasonCode
         case .byOperator: .administrativeAction
         case .fault(let code, _, _): code
         }
@@ -130,6 +133,28 @@ public enum DisconnectCause: Sendable, Equatable {
 
     /// Whether the client's will is published: all but a DISCONNECT without it. [MQTT-3.14.4-3]
     var publishesWill: Bool { self != .byClient && self != .shuttingDown }
+}
+
+/// Why a certificate or key that let a client in does so no more.
+public enum CredentialFault: Sendable, Equatable, CustomStringConvertible {
+    case certificateRevoked
+    case certificateUntrusted
+    case keyRemoved
+    case keyChanged
+
+    /// With another key, the client may come back at once; by the others it may not.
+    var reasonCode: ReasonCode {
+        self == .keyChanged ? .administrativeAction : .notAuthorized
+    }
+
+    public var description: String {
+        switch self {
+        case .certificateRevoked: "the certificate was revoked"
+        case .certificateUntrusted: "the certificate's CA is not trusted any more"
+        case .keyRemoved: "the key was removed"
+        case .keyChanged: "the key was changed"
+        }
+    }
 }
 
 extension DisconnectCause: CustomStringConvertible {
@@ -145,6 +170,7 @@ extension DisconnectCause: CustomStringConvertible {
         case .shuttingDown: "server is shutting down"
         case .userChanged(.notAuthorized): "the user was removed"
         case .userChanged: "the user's password was changed"
+        case .credentialEnded(let fault): fault.description
         case .byOperator: "disconnected by an operator"
         case .redirected(.serverMoved): "the server has moved"
         case .redirected: "another server serves for now"

@@ -77,6 +77,19 @@ nonisolated(unsafe) let X509_NAME_get_entry =
 nonisolated(unsafe) let X509_NAME_get_index_by_NID =
     unsafe typed_X509_NAME_get_index_by_NID(
         OpenSSLLibrary.crypto.symbol("X509_NAME_get_index_by_NID"))
+nonisolated(unsafe) let X509_STORE_CTX_free =
+    unsafe typed_X509_STORE_CTX_free(OpenSSLLibrary.crypto.symbol("X509_STORE_CTX_free"))
+nonisolated(unsafe) let X509_STORE_CTX_get_error =
+    unsafe typed_X509_STORE_CTX_get_error(OpenSSLLibrary.crypto.symbol("X509_STORE_CTX_get_error"))
+nonisolated(unsafe) let X509_STORE_CTX_init =
+    unsafe typed_X509_STORE_CTX_init(OpenSSLLibrary.crypto.symbol("X509_STORE_CTX_init"))
+nonisolated(unsafe) let X509_STORE_CTX_new =
+    unsafe typed_X509_STORE_CTX_new(OpenSSLLibrary.crypto.symbol("X509_STORE_CTX_new"))
+nonisolated(unsafe) let X509_STORE_CTX_set_default =
+    unsafe typed_X509_STORE_CTX_set_default(
+        OpenSSLLibrary.crypto.symbol("X509_STORE_CTX_set_default"))
+nonisolated(unsafe) let X509_STORE_CTX_set_flags =
+    unsafe typed_X509_STORE_CTX_set_flags(OpenSSLLibrary.crypto.symbol("X509_STORE_CTX_set_flags"))
 nonisolated(unsafe) let X509_STORE_add_lookup =
     unsafe typed_X509_STORE_add_lookup(OpenSSLLibrary.crypto.symbol("X509_STORE_add_lookup"))
 nonisolated(unsafe) let X509_STORE_set_flags =
@@ -92,6 +105,8 @@ nonisolated(unsafe) let X509_get_subject_name =
     unsafe typed_X509_get_subject_name(OpenSSLLibrary.crypto.symbol("X509_get_subject_name"))
 nonisolated(unsafe) let X509_load_crl_file =
     unsafe typed_X509_load_crl_file(OpenSSLLibrary.crypto.symbol("X509_load_crl_file"))
+nonisolated(unsafe) let X509_verify_cert =
+    unsafe typed_X509_verify_cert(OpenSSLLibrary.crypto.symbol("X509_verify_cert"))
 nonisolated(unsafe) let X509_verify_cert_error_string =
     unsafe typed_X509_verify_cert_error_string(
         OpenSSLLibrary.crypto.symbol("X509_verify_cert_error_string"))
@@ -161,6 +176,8 @@ nonisolated(unsafe) let SSL_get_SSL_CTX =
     unsafe typed_SSL_get_SSL_CTX(OpenSSLLibrary.ssl.symbol("SSL_get_SSL_CTX"))
 nonisolated(unsafe) let SSL_get_error =
     unsafe typed_SSL_get_error(OpenSSLLibrary.ssl.symbol("SSL_get_error"))
+nonisolated(unsafe) let SSL_get_peer_cert_chain =
+    unsafe typed_SSL_get_peer_cert_chain(OpenSSLLibrary.ssl.symbol("SSL_get_peer_cert_chain"))
 nonisolated(unsafe) let SSL_get_ex_data =
     unsafe typed_SSL_get_ex_data(OpenSSLLibrary.ssl.symbol("SSL_get_ex_data"))
 nonisolated(unsafe) let SSL_get_verify_result =

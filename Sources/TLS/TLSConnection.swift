@@ -78,6 +78,9 @@ struct TLSConnection: ~Copyable {
         }
     }
 
+    /// Lends the connection to `body`.
+    func withPointer<Value>(_ body: (OpaquePointer) -> Value) -> Value { unsafe body(ssl) }
+
     /// Whether both sides have finished the handshake.
     var isEstablished: Bool {
         // SAFETY: the connection is ours.

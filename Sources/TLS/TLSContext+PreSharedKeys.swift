@@ -19,6 +19,17 @@ extension TLSContext {
     }
 }
 
+extension TLSContext {
+    /// The key that a context, which the caller holds, has for an identity.
+    static func preSharedKey(of identity: [UInt8], in context: OpaquePointer) -> [UInt8]? {
+        // SAFETY: the slot holds nothing, or a reference to a KeyBox as long as the context lives.
+        guard let box = unsafe SSL_CTX_get_ex_data(context, PreSharedKeyIndex.context) else {
+            return nil
+        }
+        return unsafe Unmanaged<KeyBox>.fromOpaque(box).takeUnretainedValue().keys.keys[identity]
+    }
+}
+
 /// The keys of one context, held by OpenSSL's context.
 private final class KeyBox: Sendable {
     let keys: PreSharedKeys

@@ -6,11 +6,15 @@ import IO
 ///
 /// Read once; a certificate that was renewed on disk needs a new context. Connections keep what they need
 /// of it alive. libssl is initialised when the first context is made, and not before.
+// SAFETY: Sendable, since nothing of it changes once it is made, and OpenSSL lets threads share a context
+// that does not change.
 @safe
-public final class TLSContext {
+public final class TLSContext: @unchecked Sendable {
     // SAFETY: one reference, taken in init and given back in deinit; OpenSSL counts those of connections.
     let pointer: OpaquePointer
     let isServer: Bool
+    /// Every client must show a certificate.
+    private(set) var asksForCertificate = false
 
     /// Forward secrecy and authenticated encryption only; TLS 1.3 has no others.
     private static let ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM"
@@ -42,6 +46,7 @@ public final class TLSContext {
         // Tells clients which of their certificates is wanted.
         unsafe SSL_CTX_set_client_CA_list(pointer, SSL_load_client_CA_file(clientCA))
         if let list = server.revocationListFile { try checkRevocation(list) }
+        asksForCertificate = true
         unsafe SSL_CTX_set_verify(
             pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
     }

@@ -26,7 +26,7 @@ public struct Transport: ~Copyable {
     private var readWantsWritable = false
     /// The last write waits for the peer, and not for room.
     private var writeWantsReadable = false
-    private var tls: TLSConnection?
+    private(set) var tls: TLSConnection?
 
     /// A plain connection.
     public init(plain socket: consuming FileDescriptor) {

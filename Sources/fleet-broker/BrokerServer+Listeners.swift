@@ -50,8 +50,14 @@ extension BrokerServer {
     }
 
     func apply(_ change: ListenerChange) {
+        var contexts: [ObjectIdentifier: TLSContext] = [:]
         for (listener, settings, context) in change.kept {
             listener.terms.change(settings, change.rules(settings), context)
+            contexts[ObjectIdentifier(listener.terms)] = context
+        }
+        onEveryShard { [contexts] shard in
+            shard.review(contexts)
+        } then: { _ in
         }
         for listener in listeners where !change.all.contains(where: { $0 === listener }) {
             listener.socket.stop()

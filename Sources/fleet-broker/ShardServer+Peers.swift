@@ -80,6 +80,7 @@ extension ShardServer {
             log.error("cannot serve a connection", ["address": link.peer, "error": error])
             return drop(link, .connectionFailed("\(error)"))
         }
+        if !contexts.isEmpty { review(link) }
         shard.takeMoved(id, at: loop.now)
     }
 

@@ -61,6 +61,10 @@ final class ShardServer: EventHandler {
     var outgoing = ShardMail()
     /// Where the last connection with TLS went.
     var nextLoop = 0
+    /// What listeners have read of certificates and keys at the last reload, by their terms.
+    var contexts: [ObjectIdentifier: TLSContext] = [:]
+    /// Counts the reloads whose reviews have begun.
+    var reviewRound = 0
     /// Shards that were behind when this loop last looked.
     var knownCrowd: UInt64 = 0
     /// Others were told that this shard has too much to commit.
@@ -184,6 +188,7 @@ extension ShardServer {
     private func noteHandshake(_ link: Link) {
         guard link.state.contains(.inHandshake), link.transport.isEstablished else { return }
         link.state.remove(.inHandshake)
+        review(link)
         guard let kind = link.identity,
             let user = link.transport.peerIdentity(kind)
         else { return }

@@ -1,13 +1,14 @@
 """Users from client certificates, revocation lists, and keys that both sides know (PSK)."""
 
+import re
 import signal
 import subprocess
 
 import pytest
 
 from fleetlab.certificates import CertificateAuthority
-from fleetlab.processes import run, system_program
-from support import Client
+from fleetlab.processes import Process, run, system_program
+from support import Client, properties
 
 RULES = '[role.own]\neverybody = true\npublish = ["own/%u"]\nsubscribe = ["own/%u"]\n'
 
@@ -153,7 +154,7 @@ def test_a_revocation_list_is_read_again_at_a_reload(fleet_broker, tmp_path):
     broker.process.wait_for("configuration reloaded")
     refused_handshake(broker, Keys, Keys.barn)
     broker.process.wait_for("connection refused.*certificate revoked")
-    # Who is there stays.
+    # Who has another certificate stays.
     assert not stays.publish("own/other", b"x", 1).is_failure
     stays.disconnect()
     # A list that is no list changes nothing.
@@ -161,6 +162,61 @@ def test_a_revocation_list_is_read_again_at_a_reload(fleet_broker, tmp_path):
     broker.process.signal(signal.SIGHUP)
     broker.process.wait_for("revoked.crl.*BEGIN X509 CRL")
     broker.process.wait_for("configuration not reloaded; the old one stays")
+
+
+@pytest.mark.parametrize("top", ["", 'threads = 2\ndurability = "memory"\n'])
+def test_a_revoked_certificate_ends_its_connections_at_a_reload(fleet_broker, tmp_path, top):
+    class Keys:
+        authority = Revoking(tmp_path / "ca")
+        server = authority.issue("server")
+        barn = authority.issue("barn")
+        other = authority.issue("other")
+    crl = Keys.authority.revoke()
+    rules = '[role.all]\neverybody = true\npublish = ["#"]\nsubscribe = ["#"]\n'
+    text = listener(Keys, f'user_from = "cn"\nclient_crl = "{crl}"', rules=top + rules)
+    broker = fleet_broker(text, listen=None)
+    stay = [client(broker, Keys, Keys.other, client_id=f"stay-{n}").connected() for n in range(4)]
+    stay[0].subscribe("will")
+    go = [client(broker, Keys, Keys.barn, client_id=f"go-{n}", clean=False,
+                 connect_properties=properties("CONNECT", SessionExpiryInterval=600),
+                 will={"topic": "will", "payload": b"mine"}).connected() for n in range(4)]
+    old = client(broker, Keys, Keys.barn, client_id="old", version="3.1.1").connected()
+    # What expires ends nobody's connection, and a reload without a change neither.
+    broker.process.signal(signal.SIGHUP)
+    broker.process.wait_for("configuration reloaded")
+    assert not go[0].publish("t", b"x", 1).is_failure
+    Keys.authority.revoke(Keys.barn[0])
+    broker.process.signal(signal.SIGHUP)
+    for one in go:
+        assert one.disconnected().value == 0x87
+    old.disconnected()
+    for one in range(4):
+        broker.process.wait_for(f"client disconnected.*client=go-{one}.*code=0x87.*"
+                                'reason="the certificate was revoked"')
+    for one in stay:
+        assert not one.publish("t", b"x", 1).is_failure
+    # What the holder of a revoked certificate left to be said is not said.
+    assert stay[0].messages == []
+    broker.process.wait_for("client disconnected.*client=old")
+
+
+def test_a_ca_that_is_not_trusted_any_more_ends_its_connections_at_a_reload(
+        fleet_broker, keys, tmp_path):
+    first, second = CertificateAuthority(tmp_path / "one"), CertificateAuthority(tmp_path / "two")
+    trusted = tmp_path / "clients.crt"
+    trusted.write_text(first.certificate.read_text() + second.certificate.read_text())
+    certificate, key = keys.server
+    broker = fleet_broker(
+        '[[listener]]\naddress = "127.0.0.1:0"\n[listener.tls]\n'
+        f'certificate = "{certificate}"\nkey = "{key}"\nclient_ca = "{trusted}"\n'
+        'user_from = "cn"\n', listen=None)
+    stays = client(broker, keys, first.issue("stays"), client_id="stays").connected()
+    goes = client(broker, keys, second.issue("goes"), client_id="goes").connected()
+    trusted.write_text(first.certificate.read_text())
+    broker.process.signal(signal.SIGHUP)
+    assert goes.disconnected().value == 0x87
+    broker.process.wait_for("client=goes.*the certificate's CA is not trusted any more")
+    assert not stays.publish("t", b"x", 1).is_failure
 
 
 @pytest.mark.parametrize("extra, why", [
@@ -243,6 +299,35 @@ def test_keys_are_read_again_at_a_reload(shared):
     broker.process.signal(signal.SIGHUP)
     broker.process.wait_for(r"psk:2: there is no colon")
     assert publish_with_key(broker, "barn", other, "own/barn").returncode == 0
+
+
+def wait_by_key(broker, identity, key, started):
+    """mosquitto_sub that is subscribed, with a key."""
+    process = Process(
+        [system_program("mosquitto_sub"), "-h", "127.0.0.1", "-p", broker.port, "-d", "-V", "mqttv5",
+         "--psk-identity", identity, "--psk", key, "-t", f"own/{identity}", "-i", identity],
+        name="mosquitto_sub", by_line=True)
+    started.append(process)
+    process.wait_for("Subscribed")
+    return process
+
+
+def test_keys_that_are_gone_or_changed_end_their_connections_at_a_reload(shared, started):
+    broker, file = shared
+    more = "ffeeddccbbaa99887766554433221100"
+    file.write_text(file.read_text() + f"hill:{more}\n")
+    broker.process.signal(signal.SIGHUP)
+    broker.process.wait_for("configuration reloaded")
+    for identity, key in (KEYS | {"hill": more}).items():
+        wait_by_key(broker, identity, key, started)
+    file.write_text(f"barn:{more}\nhill:{more}\n")
+    broker.process.signal(signal.SIGHUP)
+    broker.process.wait_for(
+        'client disconnected.*client=barn.*user=barn.*code=0x98.*reason="the key was changed"')
+    broker.process.wait_for(
+        'client disconnected.*client=desk.*user=desk.*code=0x87.*reason="the key was removed"')
+    assert publish_with_key(broker, "hill", more, "own/hill").returncode == 0
+    assert not re.search("client disconnected.*client=hill", broker.process.output)
 
 
 @pytest.mark.parametrize("line, why", [

@@ -28,6 +28,24 @@ extension BrokerShard {
         return false
     }
 
+    /// What has let a client in does so no more: it is disconnected.
+    ///
+    /// Whoever holds a certificate that was revoked is perhaps not its owner: the will is not published.
+    /// The session stays for the owner, who may have another one by now, but ends with the identity of a key.
+    public mutating func credentialEnded(
+        _ id: ConnectionID, _ fault: CredentialFault, at now: MonotonicTime
+    ) {
+        guard connections.contains(id.key) else { return }
+        let c = id.index
+        let s = connections[c].session
+        guard s != Connection.noSession else { return end(c, .credentialEnded(fault), now) }
+        if fault != .keyChanged, sessions[s].will.take() != nil { recordWillCleared(s) }
+        let key = sessions.key(at: s)
+        sendDisconnect(c, fault.reasonCode, fault.description)
+        end(c, .credentialEnded(fault), now)
+        if fault == .keyRemoved && sessions.contains(key) { endSession(s, now) }
+    }
+
     /// Users were removed, or have another password: their clients are disconnected, and what is kept for
     /// a removed one ends. Who has proven it by a certificate or key stays.
     public mutating func usersChanged(
