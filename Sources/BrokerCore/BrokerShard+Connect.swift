@@ -310,6 +310,7 @@ extension BrokerShard {
         } else {
             recordSessionEndLater(s)
         }
+        if !overtaken.isEmpty { overtaken[s] = nil }
         let clientID = sessions[s].clientID
         if sessionsByClientID[clientID] == s { sessionsByClientID[clientID] = nil }
         _ = sessions.remove(s)

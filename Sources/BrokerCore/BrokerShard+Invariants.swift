@@ -35,6 +35,10 @@ extension BrokerShard {
         }
         precondition(connecting == connectingBytes, "bytes of undone CONNECTs are miscounted")
         checkMemory()
+        precondition(
+            overtaken.keys.allSatisfy { s in
+                sessions.isOccupied(s) && sessions.read(s) { !$0.lookups.isEmpty }
+            }, "a session without look-ups was overtaken")
     }
 
     private func checkMemory() {

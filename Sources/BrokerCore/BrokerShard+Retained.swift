@@ -1,13 +1,5 @@
 import MQTT
 
-/// A subscription's filter whose retained messages are to be sent, the QoS that it was granted, and its
-/// identifier, 0 for none.
-struct RetainedLookup {
-    var filter: TopicFilter
-    var qos: QoS
-    var identifier: UInt32
-}
-
 extension BrokerShard {
     /// Keeps a retained message, or forgets the one of its topic where the payload is empty.
     /// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]
@@ -60,95 +52,6 @@ extension BrokerShard {
     /// if it shared none with others.
     static func treeCost(_ topic: Span<UInt8>) -> Int { levelCount(topic) * 96 }
 
-    /// Gives a new subscription the retained messages that it asks for, now or, where that takes long,
-    /// in a tick of its own. [MQTT-3.3.1-9]
-    ///
-    /// A wildcard may visit every retained topic. A client that asks for a thousand of them gets them one
-    /// after the other, and is not listened to meanwhile: others are. When its connection ends first, a
-    /// session that is kept gets them all the same: it has the subscription.
-    mutating func sendRetained(
-        _ lookup: RetainedLookup, _ c: UInt32, _ now: MonotonicTime
-    ) {
-        let isCheap =
-            !lookup.filter.hasWildcard || retained.nodeCount <= Self.cheapNodes
-            || Self.isServersTopic(lookup.filter.bytes.span)
-        let s = connections[c].session
-        if isCheap && sessions[s].lookups.isEmpty { return sendRetained(lookup, to: s, now) }
-        sessions[s].lookups.append(lookup)
-        recordLookup(s, lookup)
-        if sessions[s].lookups.count == 1 {
-            awaitLookups(s, c)
-            scheduleLookup(s, now)
-        }
-    }
-
-    /// Takes nothing more from a client whose session has look-ups to come.
-    mutating func awaitLookups(_ s: UInt32, _ c: UInt32) {
-        guard !sessions[s].lookups.isEmpty else { return }
-        connections[c].awaitsLookups = true
-        pauseReading(c)
-    }
-
-    /// Topics' levels that a look-up may visit on the spot.
-    private static var cheapNodes: Int { 1_000 }
-    /// Time for others between two look-ups of one session.
-    private static var lookupPause: Duration { .milliseconds(1) }
-
-    mutating func scheduleLookup(_ s: UInt32, _ now: MonotonicTime) {
-        let key = sessions.key(at: s)
-        addDeadline(now + Self.lookupPause, .lookup, key.index, key.generation)
-    }
-
-    /// Does the session's next look-up, and listens to its client again behind the last.
-    mutating func lookUpNext(_ s: UInt32, _ now: MonotonicTime) {
-        guard let lookup = sessions[s].lookups.popFirst() else { return }
-        recordLookupDone(s)
-        sendRetained(lookup, to: s, now)
-        let c = sessions[s].connection
-        // It may have said that it lives; nobody listened.
-        if c != Session.noConnection { connections[c].lastReceived = now }
-        guard sessions[s].lookups.isEmpty else { return scheduleLookup(s, now) }
-        guard c != Session.noConnection else { return }
-        connections[c].awaitsLookups = false
-        takeInput(c, now)
-        if connections[c].mayBeRead { resumeReading(c) }
-    }
-
-    private mutating func sendRetained(
-        _ lookup: RetainedLookup, to s: UInt32, _ now: MonotonicTime
-    ) {
-        var found: [Message] = []
-        var expired: [Message] = []
-        func sort(_ message: Message) -> Bool {
-            if message.isExpired(at: now) {
-                expired.append(message)
-            } else {
-                found.append(message)
-            }
-            return true
-        }
-        if Self.isServersTopic(lookup.filter.bytes.span) {
-            serversRetained.forEach(matching: lookup.filter) { _, message in sort(message) }
-        } else {
-            retained.forEach(matching: lookup.filter) { _, message in sort(message) }
-        }
-        for message in expired { forgetExpired(message) }
-        found = permitted(found, to: s)
-        let isConnected = sessions[s].connection != Session.noConnection
-        for (index, message) in found.enumerated() {
-            let qos = min(lookup.qos, message.qos)
-            if qos == .atMostOnce && !isConnected { continue }
-            // [MQTT-3.3.1-8]: RETAIN is set on what a subscription brings.
-            let options = DeliveryOptions(qos: qos, retain: true, identifier: lookup.identifier)
-            let entry = QueuedMessage(message: message, options: options)
-            guard enqueue(entry, s, now) else {
-                counters.droppedQueueFull += UInt64(found.count - index - 1)
-                break
-            }
-        }
-        pump(s, now)
-    }
-
     /// Sees to it that what expires at `time` goes then or soon after, also when nobody asks for it.
     private mutating func sweep(at time: MonotonicTime, _ now: MonotonicTime) {
         let due = max(time, now + Self.sweepPause)
@@ -177,7 +80,7 @@ extension BrokerShard {
         if earliest < .distantFuture { sweep(at: earliest, now) }
     }
 
-    private mutating func forgetExpired(_ message: Message) {
+    mutating func forgetExpired(_ message: Message) {
         counters.droppedExpired += 1
         let topic = message.topic
         retained.remove(topic.span)

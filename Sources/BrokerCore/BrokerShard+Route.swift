@@ -196,6 +196,7 @@ extension BrokerShard {
         {
             return
         }
+        if !sessions[s].lookups.isEmpty { sendOvertaken(by: delivery, source, to: s) }
         if options.qos == .atMostOnce {
             deliverAtMostOnce(to: s, options, source, &delivery)
         } else {

@@ -73,6 +73,8 @@ public struct BrokerShard: ~Copyable {
     /// Clients that are not read until none is.
     var awaitingShards = RingQueue<ConnectionID>()
     var retainedStamps: RetainedStamps?
+    /// Topics whose retained messages a session got before its look-up came to them, by the session.
+    var overtaken: [UInt32: Set<[UInt8]>] = [:]
     /// What the board counts of this shard.
     var toldConnections = 0
     var toldSessions = 0
