@@ -49,6 +49,7 @@ extension BrokerShard {
         if nextSweep < .distantFuture { addDeadline(nextSweep, .sweep, 0, 0) }
         board.adopt(state.meter)
         var messages = 0
+        var sharing: [(UInt32, RecoveredState.Session)] = []
         for name in state.sessions.keys.sorted() {
             guard let clientID = state.sessions[name]?.clientID,
                 ShardPosition.shard(ofClientID: clientID.span, count: position.count)
@@ -62,9 +63,11 @@ extension BrokerShard {
             let number = isSame ? name.number : nextSessionNumber
             messages += restore(session, number, now)
             nextSessionNumber = max(nextSessionNumber, number + 1)
-            guard notesOrigins, let s = sessionsByClientID[clientID] else { continue }
-            restored?.origins[s] = name.shard
+            guard let s = sessionsByClientID[clientID] else { continue }
+            if session.hasSharedMessages { sharing.append((s, session)) }
+            if notesOrigins { restored?.origins[s] = name.shard }
         }
+        for (s, session) in sharing { restoreShares(s, session) }
         for held in held { restore(held) }
         return messages
     }
@@ -159,11 +162,7 @@ extension BrokerShard {
     private mutating func restoreEntries(_ s: UInt32, _ kept: RecoveredState.Session) {
         var inFlight: [InFlightWindow<InFlightMessage>.Kept] = []
         for position in kept.entries.keys.sorted() {
-            guard var entry = kept.entries[position] else { continue }
-            if let share = entry.share, let group = shares.group(of: share) {
-                entry.options.group = shares.number(of: group)
-                sessions[s].hasSharedMessages = true
-            }
+            guard let entry = kept.entries[position] else { continue }
             if let message = entry.message {
                 sessions[s].keptBytes += message.keptBytes
                 journal.live(message.keptBytes)
