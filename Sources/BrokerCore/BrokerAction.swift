@@ -70,8 +70,9 @@ public enum BrokerEvent: Sendable {
     /// A client publishes faster than it may, and is not read for a while; once for each connection.
     case publishRateReached(ConnectionID, clientID: [UInt8])
     case retainedFull
-    case subscriptionRefused(ConnectionID, clientID: [UInt8], ReasonCode)
-    case publishRefused(ConnectionID, clientID: [UInt8], ReasonCode)
+    /// With the beginning of the filter, or of the topic, as the client sent it.
+    case subscriptionRefused(ConnectionID, clientID: [UInt8], filter: [UInt8], ReasonCode)
+    case publishRefused(ConnectionID, clientID: [UInt8], topic: [UInt8], ReasonCode)
     /// A will was not published: its client had lost the right to.
     case willRefused(clientID: [UInt8])
     /// New rules ended so many subscriptions of a session.

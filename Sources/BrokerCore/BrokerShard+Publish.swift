@@ -22,14 +22,16 @@ extension BrokerShard {
         if connections[c].hasPublishTerms, failsTerms(publish, c, now) { return }
         let topic = source.extracting(publish.topic.range)
         if let fault = Self.topicFault(topic, configuration.limits.topics) {
-            return refuse(publish, .topicNameInvalid, fault, "the topic is not taken", c, now)
+            return refuse(
+                publish, topic, .topicNameInvalid, fault, "the topic is not taken", c, now)
         }
         if Self.isServersTopic(topic) {
             return refuse(
-                publish, .notAuthorized, "4.7.2", "the topic belongs to the server", c, now)
+                publish, topic, .notAuthorized, "4.7.2", "the topic belongs to the server", c, now)
         }
         if connections[c].isRestricted, !mayPublish(topic, c) {
-            return refuse(publish, .notAuthorized, "access", "the topic is not allowed", c, now)
+            return refuse(
+                publish, topic, .notAuthorized, "access", "the topic is not allowed", c, now)
         }
         var delivery = Delivery(
             view: MessageView(
@@ -151,8 +153,8 @@ extension BrokerShard {
 
     /// A PUBLISH that is not taken: 5.0 clients are told, and stay where they can be told.
     private mutating func refuse(
-        _ publish: Publish, _ reason: ReasonCode, _ clause: String, _ detail: String, _ c: UInt32,
-        _ now: MonotonicTime
+        _ publish: Publish, _ topic: Span<UInt8>, _ reason: ReasonCode, _ clause: String,
+        _ detail: String, _ c: UInt32, _ now: MonotonicTime
     ) {
         counters.publishesRefused += 1
         let isVersion5 = connections[c].isVersion5
@@ -161,7 +163,8 @@ extension BrokerShard {
         }
         log(
             .publishRefused(
-                ConnectionID(connections.key(at: c)), clientID: clientID(c), reason))
+                ConnectionID(connections.key(at: c)), clientID: clientID(c),
+                topic: Self.shown(topic), reason))
         guard let packetID = publish.packetID else { return }
         // Before 5.0 a refused message is acknowledged all the same. [MQTT-3.3.5-2] of 3.1.1
         let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
@@ -171,6 +174,17 @@ extension BrokerShard {
         }
         sendAcknowledgement(c, kind, packetID, reason, since: journal.mark)
     }
+
+    /// The beginning of a topic or filter for people, with three points where it is cut.
+    static func shown(_ topic: Span<UInt8>) -> [UInt8] {
+        guard topic.count > shownTopic else { return [UInt8](copying: topic) }
+        var end = shownTopic
+        // Not within a character.
+        while end > 0 && topic[end] & 0xC0 == 0x80 { end -= 1 }
+        return [UInt8](copying: topic.extracting(0..<end)) + Array("...".utf8)
+    }
+
+    private static var shownTopic: Int { 200 }
 
     /// The clause that a topic name breaks; `nil` for none. The decoder has checked its characters.
     static func topicFault(_ topic: Span<UInt8>, _ limits: TopicLimits) -> String? {

@@ -30,6 +30,7 @@ extension BrokerShard {
                 log(
                     .subscriptionRefused(
                         ConnectionID(connections.key(at: c)), clientID: clientID(c),
+                        filter: Self.shown(source.extracting(request.filter.range)),
                         result.reason))
             } else if let filter = result.sendsRetained {
                 wanted.append(

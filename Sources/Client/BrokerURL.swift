@@ -42,11 +42,20 @@ public struct BrokerURL: Hashable, Sendable, CustomStringConvertible {
 
     /// As `init(_:)` takes it, without a port that the scheme implies.
     public var description: String {
-        let scheme = usesTLS ? "mqtts://" : "mqtt://"
         let name = user.map { Self.percentEncoded($0) + "@" } ?? ""
         let address = host.contains(":") ? "[\(host)]" : host
         let suffix = port == Self.defaultPort(usesTLS: usesTLS) ? "" : ":\(port)"
-        return scheme + name + address + suffix
+        return scheme + "://" + name + address + suffix
+    }
+
+    /// `mqtt` or `mqtts`.
+    public var scheme: String { usesTLS ? "mqtts" : "mqtt" }
+
+    /// The same with `user`, as a hint shows it.
+    public func naming(user: String) -> String {
+        var url = self
+        url.user = user
+        return url.description
     }
 
     private static func defaultPort(usesTLS: Bool) -> UInt16 { usesTLS ? 8883 : 1883 }

@@ -11,6 +11,7 @@ final class BrokerServer {
     private var settings: BrokerSettings
     let shards: ShardGroup
     private let passwords: PasswordChecker
+    private let saltSecret: SaltSecret
     let store: BrokerStore?
     /// Told on the main loop.
     var onStoreChange: () -> Void = {}
@@ -26,8 +27,11 @@ final class BrokerServer {
         self.settings = settings
         self.loop = loop
         self.log = log
+        let saltSecret = SaltSecret(folder: context.state.path, log: log)
+        self.saltSecret = saltSecret
         let passwords = PasswordChecker(
-            try settings.readUsers(), loop: loop, log: log, waitingLimit: settings.passwordChecks)
+            try settings.readUsers(secret: saltSecret.load), loop: loop, log: log,
+            waitingLimit: settings.passwordChecks)
         self.passwords = passwords
         listensByDefault = settings.listeners.isEmpty
         memory = MemoryKeeper(loop: loop)
@@ -130,18 +134,20 @@ final class BrokerServer {
         } catch {
             throw DaemonError(.unavailable, "\(error)")
         }
-        log.notice(
-            "listening",
-            [
-                "address": listener.socket.address, "protocol": listener.terms.settings.scheme,
-                "name": listener.terms.settings.name,
-            ])
+        let (address, settings) = (listener.socket.address, listener.terms.settings)
+        if settings.name.isEmpty {
+            log.notice("listening", ["address": address, "protocol": settings.scheme])
+        } else {
+            log.notice(
+                "listening",
+                ["address": address, "protocol": settings.scheme, "name": settings.name])
+        }
     }
 
     /// Takes over users, rules, limits, certificates and listeners; connections stay, but for those of users
     /// who are gone or have another password.
     func reload(_ settings: BrokerSettings) throws(DaemonError) {
-        let users = try settings.readUsers()
+        let users = try settings.readUsers(secret: saltSecret.load)
         let change = try prepareListeners(settings)
         // Nothing has changed so far: a bad file leaves everything as it was.
         let changes = passwords.users?.changes(to: users) ?? (removed: [], changed: [])

@@ -12,9 +12,11 @@ extension BrokerSettings {
     }
 
     /// The users of the password file; `nil` without one.
-    func readUsers() throws(DaemonError) -> UserTable? {
+    ///
+    /// - Parameter secret: makes the salts of users who are not in it.
+    func readUsers(secret: () -> [UInt8]) throws(DaemonError) -> UserTable? {
         guard let passwordFile else { return nil }
-        return try UserTable(path: passwordFile)
+        return try UserTable(path: passwordFile, secret: secret())
     }
 
     /// Without a table `role` everything is allowed; with an empty one, nothing.

@@ -53,10 +53,13 @@ extension ShardServer {
         case .retainedFull:
             log.warning(
                 "no room for retained messages", ["limits": "retained_messages, retained_size"])
-        case .subscriptionRefused(let id, let clientID, let reason):
+        case .subscriptionRefused(let id, let clientID, let filter, let reason):
             log.warning(
                 "subscription refused",
-                ["client": Self.text(clientID), "address": peer(id), "reason": reason.name])
+                [
+                    "client": Self.text(clientID), "address": peer(id),
+                    "filter": Self.text(filter), "reason": reason.name,
+                ])
         case .willRefused(let clientID):
             log.warning(
                 "will refused: its topic is not allowed any more",
@@ -65,10 +68,13 @@ extension ShardServer {
             log.notice(
                 "subscriptions ended by new rules",
                 ["client": Self.text(clientID), "subscriptions": count])
-        case .publishRefused(let id, let clientID, let reason):
+        case .publishRefused(let id, let clientID, let topic, let reason):
             log.warning(
                 "publish refused",
-                ["client": Self.text(clientID), "address": peer(id), "reason": reason.name])
+                [
+                    "client": Self.text(clientID), "address": peer(id), "topic": Self.text(topic),
+                    "reason": reason.name,
+                ])
         }
     }
 

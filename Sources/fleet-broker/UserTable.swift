@@ -19,17 +19,20 @@ struct UserTable: Sendable {
     /// Salts of users who are not known are made with it.
     private let secret: [UInt8]
 
-    init(path: String) throws(DaemonError) {
+    init(path: String, secret: [UInt8]) throws(DaemonError) {
         let bytes: [UInt8]
         do throws(IOError) {
             bytes = try Files.readPrivate(path, limit: Self.maximumFileSize)
         } catch {
-            throw DaemonError(.configuration, "\(error)")
+            let isMissing = error.code == .noSuchFile
+            throw DaemonError(
+                .configuration, "\(error)",
+                hint: isMissing ? "fleet-broker passwd \(path) USER makes it" : nil)
         }
-        try self.init(text: String(decoding: bytes, as: UTF8.self), path: path)
+        try self.init(text: String(decoding: bytes, as: UTF8.self), path: path, secret: secret)
     }
 
-    init(text: String, path: String, secret: [UInt8] = Self.processSecret) throws(DaemonError) {
+    init(text: String, path: String, secret: [UInt8] = []) throws(DaemonError) {
         self.secret = secret
         self.path = path
         var iterations = SCRAMVerifier.defaultIterations
@@ -55,9 +58,6 @@ struct UserTable: Sendable {
         }
         nobody = Self.makeNobody(iterations)
     }
-
-    /// One for the life of the process: a salt must not change when the file is read again.
-    static let processSecret = SystemRandom.bytes(32)
 
     private static func fault(_ path: String, _ index: Int, _ why: String) -> DaemonError {
         DaemonError(.configuration, "\(path):\(index + 1): \(why)")

@@ -1,6 +1,7 @@
 """Floods, and clients that ask for what is not theirs; named after the lines of the threat list."""
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -10,7 +11,7 @@ import pytest
 
 from fleetlab.brokers import fleet_password_file
 from fleetlab.processes import wait_until
-from mqtt_wire import PING, connect
+from mqtt_wire import PING, Wire, connect
 from support import Client, mosquitto_sub, resident_kilobytes, round_trip
 
 def read_exactly(connection, count, seconds=20):
@@ -183,6 +184,27 @@ def test_a_client_id_forges_no_log_line(fleet_broker):
     broker.process.wait_for("client disconnected")
     lines = [line for line in broker.process.output.splitlines() if "forged" in line]
     assert lines and all("client " in line and "\x1b" not in line for line in lines)
+
+
+def test_what_was_refused_is_named_and_forges_no_log_line(fleet_broker):
+    broker = fleet_broker('[role.some]\neverybody = true\npublish = ["a"]\nsubscribe = ["a"]\n')
+    wire = Wire(broker.port, "5")
+    wire.connect("c")
+    evil = "own/\n2025-01-01 error forged\x1b[31m \u202e"
+    wire.publish(evil, b"x", 1)
+    wire.subscribe(evil + "/#")
+    wire.publish("ü" * 5_000, b"x", 1)
+    wire.publish("$SYS/broker/version", b"x", 1)
+    wire.sync()
+    broker.process.wait_for('publish refused client=c .*topic=\\$SYS/broker/version ')
+    lines = broker.process.output.splitlines()
+    forged = [line for line in lines if "forged" in line]
+    assert len(forged) == 2
+    assert re.search(r'publish refused client=c .*topic="own/\\n2025-01-01 error forged', forged[0])
+    assert re.search(r'subscription refused client=c .*filter="own/\\n2025.*/#"', forged[1])
+    assert not any(mark in line for line in lines for mark in ("\x1b", "\u202e"))
+    long = next(line for line in lines if "üü" in line)
+    assert "ü" * 100 + "... " in long and len(long) < 400
 
 
 def test_a_client_that_never_reads_its_answers_is_not_listened_to(fleet_broker):

@@ -22,6 +22,12 @@ def start(folder):
                           capture_output=True, text=True, timeout=60)
 
 
+def test_a_password_file_that_is_missing_says_how_to_make_it(tmp_path):
+    done = start(tmp_path)
+    assert done.returncode == 78
+    assert f"fleet-broker passwd {tmp_path}/users USER makes it" in done.stderr
+
+
 def test_a_user_is_added_changed_and_removed(tmp_path):
     users = tmp_path / "users"
     assert passwd(users, "alice", text="one\n").returncode == 0

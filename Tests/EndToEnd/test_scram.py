@@ -160,11 +160,29 @@ def test_a_user_who_changes_between_the_steps_is_refused(broker, tmp_path, chang
 
 def test_the_salt_of_an_unknown_user_stays(broker):
     salts = set()
-    for _ in range(2):
+
+    def ask():
         talk = Conversation(broker.port)
         talk.connect(b"c", b"n,,n=nobody,r=x")
         salts.add(talk.receive()[2][0x16].split(b",s=")[1])
+
+    ask()
+    ask()
+    broker.process.signal(signal.SIGHUP)
+    broker.process.wait_for("configuration reloaded")
+    ask()
+    broker.stop()
+    broker.start()
+    ask()
     assert len(salts) == 1
+    secret = broker.state / "salt.secret"
+    assert secret.stat().st_mode & 0o777 == 0o600 and len(secret.read_bytes()) == 32
+    # Another broker has another one.
+    broker.stop()
+    secret.unlink()
+    broker.start()
+    ask()
+    assert len(salts) == 2
 
 
 def test_another_method_and_a_broker_without_users_refuse(broker, fleet_broker):

@@ -5,6 +5,7 @@ Named after the lines of the threat list. `kill -9` and power cuts are in test_k
 
 import os
 import random
+import re
 import resource
 import shutil
 import sqlite3
@@ -465,6 +466,8 @@ def test_a_backup_is_taken_while_it_runs_and_is_sound(fleet_broker, tmp_path):
         done = run([program("fleet-broker"), "store", *arguments,
                     "--state-directory", broker.state])
         assert done.returncode == 0, done.stderr
+        counts = re.findall(r"\b(\d+) (turns?|sessions?|retained messages?)\b", done.stdout)
+        assert counts and all((number == "1") != noun.endswith("s") for number, noun in counts)
     broker.kill()
     shutil.rmtree(broker.state)
     broker.state.mkdir(mode=0o700)

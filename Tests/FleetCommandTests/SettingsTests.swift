@@ -87,7 +87,7 @@ import Testing
     @Test func aPasswordFileWithoutAUserIsAnError() {
         let error = problem(
             ["--broker", "mqtts://localhost", "--password-file", "/nowhere"], sources())
-        #expect(error?.hint == "write --broker mqtts://USER@localhost:8883")
+        #expect(error?.hint == "write --broker mqtts://USER@localhost")
     }
 
     @Test func withoutABrokerItSaysWhereToWriteOne() {

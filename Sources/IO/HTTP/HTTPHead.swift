@@ -3,33 +3,24 @@ enum HTTPHead {
     /// - Parameter lines: at least one, without line ends.
     static func read(_ lines: [[UInt8]], limits: HTTPLimits) throws(HTTPFault) -> HTTPRequest {
         var request = try readRequestLine(lines[0], limits)
-        var hosts = 0
-        var length: [UInt8]?
-        var wantsClose = false
-        var wantsMore = false
+        var fields = HTTPFields()
         for line in lines.dropFirst() {
-            let (name, value) = try readField(line)
-            switch name {
-            case "host": hosts += 1
-            case "content-length":
-                // Two that differ are how one request is made to look like two.
-                if let length, length != value { throw malformed("Content-Length differs") }
-                length = value
-            case "transfer-encoding":
-                throw HTTPFault(status: .notImplemented, detail: "requests have no content here")
-            case "connection":
-                for option in Self.options(value) {
-                    if option == "close" { wantsClose = true }
-                    if option == "keep-alive" { wantsMore = true }
-                }
-            default: break
+            guard fields.add(line: line[...]) else {
+                throw malformed("a field is written Name: value, without control characters")
             }
         }
-        try checkLength(length)
+        guard fields.all("transfer-encoding").isEmpty else {
+            throw HTTPFault(status: .notImplemented, detail: "requests have no content here")
+        }
+        try checkLength(fields.all("content-length"))
         // RFC 9112, 3.2
+        let hosts = fields.all("host").count
         guard request.isVersion10 ? hosts <= 1 : hosts == 1 else {
             throw malformed("one Host field is needed")
         }
+        let options = fields.list("connection")
+        let wantsMore = options.contains("keep-alive")
+        let wantsClose = options.contains("close")
         request.keepsAlive = !wantsClose && (!request.isVersion10 || wantsMore)
         return request
     }
@@ -38,8 +29,10 @@ enum HTTPHead {
         HTTPFault(status: .badRequest, detail: detail)
     }
 
-    private static func checkLength(_ length: [UInt8]?) throws(HTTPFault) {
-        guard let length else { return }
+    private static func checkLength(_ values: [[UInt8]]) throws(HTTPFault) {
+        guard let length = values.first else { return }
+        // Two that differ are how one request is made to look like two.
+        guard values.allSatisfy({ $0 == length }) else { throw malformed("Content-Length differs") }
         guard !length.isEmpty, length.allSatisfy({ (0x30...0x39).contains($0) }) else {
             throw malformed("Content-Length is no number")
         }
@@ -53,7 +46,9 @@ enum HTTPHead {
         _ line: [UInt8], _ limits: HTTPLimits
     ) throws(HTTPFault) -> HTTPRequest {
         let parts = line.split(separator: 0x20, omittingEmptySubsequences: false)
-        guard parts.count == 3, isToken(parts[0]) else { throw malformed("no request line") }
+        guard parts.count == 3, HTTPFields.isToken(parts[0]) else {
+            throw malformed("no request line")
+        }
         let version = String(decoding: parts[2], as: UTF8.self)
         guard version == "HTTP/1.1" || version == "HTTP/1.0" else {
             guard parts[2].starts(with: Array("HTTP/".utf8)) else {
@@ -91,42 +86,5 @@ enum HTTPHead {
         text = text.prefix { $0 != "#" }
         guard let mark = text.firstIndex(of: "?") else { return (String(text), "") }
         return (String(text[..<mark]), String(text[text.index(after: mark)...]))
-    }
-
-    /// A field's name in lower case and its value without the white space around it.
-    private static func readField(
-        _ line: [UInt8]
-    ) throws(HTTPFault) -> (name: String, value: [UInt8]) {
-        // A line that begins with white space would go on with the one before: obsolete, and a trap.
-        guard let colon = line.firstIndex(of: 0x3A), isToken(line[..<colon]) else {
-            throw malformed("a field is written Name: value")
-        }
-        let value = line[(colon + 1)...]
-        guard value.allSatisfy({ $0 == 0x09 || $0 >= 0x20 && $0 != 0x7F }) else {
-            throw malformed("a field holds no control characters")
-        }
-        func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
-        var trimmed = value.drop(while: isBlank)
-        while let last = trimmed.last, isBlank(last) { trimmed.removeLast() }
-        return (String(decoding: line[..<colon], as: UTF8.self).lowercased(), Array(trimmed))
-    }
-
-    /// The comma-separated words of a field, in lower case.
-    private static func options(_ value: [UInt8]) -> [String] {
-        value.split(separator: 0x2C).map { word in
-            let text = String(decoding: word, as: UTF8.self).lowercased()
-            return String(text.filter { $0 != " " && $0 != "\t" })
-        }
-    }
-
-    /// RFC 9110, 5.6.2
-    private static func isToken(_ bytes: ArraySlice<UInt8>) -> Bool {
-        !bytes.isEmpty
-            && bytes.allSatisfy { byte in
-                switch byte {
-                case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-                default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
-                }
-            }
     }
 }

@@ -104,12 +104,9 @@ extension WebSocketRequest {
         }
         var fields = HTTPFields()
         for line in lines {
-            guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex,
-                line[..<colon].allSatisfy(HTTPFields.isTokenByte)
-            else {
+            guard fields.add(line: line) else {
                 throw HTTPRefusal(400, "a line of the head is no header field")
             }
-            fields.add(line[..<colon], line[(colon + 1)...])
         }
         return fields
     }

@@ -49,11 +49,15 @@ enum StoreCommand {
             defer { database.close() }
             try database.copy(to: target)
             let turns = try database.integer("SELECT count(*) FROM turn")
-            print("\(target): \(turns) turns")
+            print("\(target): \(count(turns, "turn"))")
             return .success
         } catch {
             throw DaemonError(.dataError, error.message, hint: error.hint)
         }
+    }
+
+    private static func count(_ number: some BinaryInteger, _ noun: String) -> String {
+        "\(number) \(noun)\(number == 1 ? "" : "s")"
     }
 
     private static func check(_ path: String) throws -> ExitCode {
@@ -68,12 +72,17 @@ enum StoreCommand {
             var last = Int64.min
             try TurnTable.read(database, after: &last, into: &state)
             if state.damagedTurns > 0 {
-                problems.append("\(state.damagedTurns) turns are not what was written")
+                let damaged = count(state.damagedTurns, "turn")
+                problems.append("\(damaged): not what was written")
             }
             for problem in problems { print(problem) }
+            let held = [
+                count(state.turns, "turn"), count(state.sessionCount, "session"),
+                count(state.retainedCount, "retained message"),
+            ]
             print(
-                "\(path): \(problems.isEmpty ? "sound" : "damaged"), \(state.turns) turns, "
-                    + "\(state.sessionCount) sessions, \(state.retainedCount) retained messages")
+                "\(path): \(problems.isEmpty ? "sound" : "damaged"), "
+                    + held.joined(separator: ", "))
             return problems.isEmpty ? .success : .dataError
         } catch {
             guard error.kind == .corrupt else {

@@ -56,7 +56,7 @@ struct BrokerSettings {
             if options.passwordFile == nil { return nil }
             throw FleetError(
                 "a password needs a user name",
-                hint: "write --broker mqtts://USER@\(url.host):\(url.port)")
+                hint: "write --broker \(url.naming(user: "USER"))")
         }
         do throws(IOError) {
             if let file = options.passwordFile { return try read(file) }

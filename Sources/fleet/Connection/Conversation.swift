@@ -157,7 +157,7 @@ extension FleetError {
         case .badUserNameOrPassword, .notAuthorized:
             hint =
                 settings.url.user == nil
-                ? "name a user: --broker mqtts://USER@\(settings.url.host):\(settings.url.port)"
+                ? "name a user: --broker \(settings.url.naming(user: "USER"))"
                 : "check the user in --broker and the password (--password-file, FLEET_PASSWORD or the prompt)"
         case .connectionLost where hint.isEmpty && !settings.url.usesTLS:
             hint = "if the broker expects TLS on this port, write mqtts://"
