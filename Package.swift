@@ -69,7 +69,7 @@ let package = Package(
         library("Sensors", ["AgentCore", "FleetModel", "MQTT", "IO", "GPIO"]),
         library("Config", ["CTOML", "IO"]),
         library("JSON", ["CJansson", "FleetModel"]),
-        library("Client", ["MQTT", "IO", "TLS"]),
+        library("Client", ["MQTT", "IO", "TLS", "Config"]),
         library("Daemon", ["FleetModel", "IO", "Config", "JSON", "MQTT"]),
 
         program(

@@ -7,44 +7,18 @@ public struct MachineFacts: Sendable {
 
     public init(_ roots: KernelRoots) { self.roots = roots }
 
-    // MARK: Who it is
-
     private var deviceTree: String { roots.sys + "/firmware/devicetree/base" }
 
-    /// The board's serial number, as a Raspberry Pi's firmware gives it.
-    public var boardSerial: String? {
-        KernelFile.line(deviceTree + "/serial-number") ?? cpuInfo("Serial")
-    }
-
-    /// machine-id(5).
-    public var machineID: String? { KernelFile.line(roots.root + "/etc/machine-id") }
-
-    public var hostName: String { KernelFile.line(roots.proc + "/sys/kernel/hostname") ?? "" }
-
-    /// The kernel's UUID of this boot, random(4).
-    public var kernelBootID: String? {
-        KernelFile.line(roots.proc + "/sys/kernel/random/boot_id")
-    }
-
-    private func cpuInfo(_ name: String) -> String? {
-        guard let text = try? KernelFile.text(roots.proc + "/cpuinfo") else { return nil }
-        for line in text.split(separator: "\n") where line.hasPrefix(name) {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            if parts.count == 2, KernelFile.trim(parts[0]) == name {
-                return KernelFile.trim(parts[1])
-            }
-        }
-        return nil
-    }
-
     /// The inventory of `info`, without the agent's sensors.
-    public func info(instance: Instance) -> Info {
+    ///
+    /// - Parameter serial: the board's.
+    public func info(instance: Instance, serial: String?) -> Info {
         var info = Info()
         info.instance = instance
         info.model =
             KernelFile.line(deviceTree + "/model")
             ?? KernelFile.line(roots.sys + "/class/dmi/id/product_name")
-        info.serial = boardSerial
+        info.serial = serial
         info.operatingSystem = operatingSystem
         info.kernel = KernelFile.line(roots.proc + "/sys/kernel/osrelease")
         info.architecture = Self.architecture

@@ -48,15 +48,17 @@ final class AgentProgram: DaemonProgram {
         self.context = context
         let loop = context.loop
         facts = MachineFacts(settings.roots)
-        let node = try Self.nodeName(settings, facts)
-        let identity = AgentIdentity(facts, folder: context.state.path, log: context.log)
+        let machine = MachineIdentity.read(
+            proc: settings.roots.proc, sys: settings.roots.sys, root: settings.roots.root)
+        let node = try Self.nodeName(settings, machine)
+        let identity = AgentIdentity(machine, folder: context.state.path, log: context.log)
         let sensors =
             settings.sensors + (settings.addsMachineSensors ? SensorSettings.ofMachine(facts) : [])
         let lines = sensors.indices.filter { sensors[$0].reader.reportsEdges }
         inputOfSensor = Dictionary(
             uniqueKeysWithValues: lines.enumerated().map { ($0.element, $0.offset) })
 
-        var info = facts.info(instance: identity.instance)
+        var info = facts.info(instance: identity.instance, serial: machine.boardSerial)
         info.sensors = sensors.map(\.info)
         var configuration = AgentConfiguration(
             site: settings.site, node: node, instance: identity.instance,
@@ -102,11 +104,9 @@ final class AgentProgram: DaemonProgram {
     }
 
     private static func nodeName(
-        _ settings: AgentSettings, _ facts: MachineFacts
+        _ settings: AgentSettings, _ machine: MachineIdentity
     ) throws(DaemonError) -> NodeName {
-        let standard = NodeName.default(
-            hostName: facts.hostName, boardSerial: facts.boardSerial, machineID: facts.machineID)
-        guard let node = settings.node ?? standard else {
+        guard let node = settings.node ?? machine.defaultNodeName else {
             throw DaemonError(
                 .configuration, "this machine has no name of its own",
                 hint: "write node = \"barn-1\" into agent.toml, or set its host name")
@@ -122,23 +122,15 @@ final class AgentProgram: DaemonProgram {
     ) -> MQTTClientConfiguration {
         // At most 23 bytes, which every server takes.
         var session = ClientSessionConfiguration(clientID: "agent-\(instance)")
-        session.version = broker.version
-        session.username = broker.user
-        session.password = broker.password
         let will = core.will
         session.will = ClientWill(
             OutgoingMessage(
                 topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain))
         session.cleanStart = false
         session.sessionExpirySeconds = sessionExpirySeconds
-        session.keepAliveSeconds = UInt16(clamping: broker.keepAlive.components.seconds)
         session.maximumQueuedMessages = broker.maximumQueuedMessages
         session.maximumQueuedBytes = broker.maximumQueuedBytes
-        var configuration = MQTTClientConfiguration(url: broker.url, session: session)
-        configuration.tls.caFile = broker.caFile
-        configuration.tls.certificateFile = broker.certificateFile
-        configuration.tls.keyFile = broker.keyFile
-        return configuration
+        return broker.client.configuration(broker.url, session)
     }
 
     private func start() {

@@ -2,8 +2,6 @@ import AgentCore
 import Client
 import Config
 import FleetModel
-import IO
-import MQTT
 import Sensors
 
 /// The configuration of an agent, understood.
@@ -24,13 +22,7 @@ struct AgentSettings {
 /// The broker that the agent publishes to.
 struct BrokerSettings {
     var url: BrokerURL
-    var user: String?
-    var password: [UInt8]?
-    var caFile: String?
-    var certificateFile: String?
-    var keyFile: String?
-    var version: ClientProtocol
-    var keepAlive: Duration
+    var client: ClientSettings
     var maximumQueuedMessages: Int
     var maximumQueuedBytes: Int
 }
@@ -100,40 +92,10 @@ extension AgentSettings {
 extension BrokerSettings {
     init(_ reader: ConfigurationReader) {
         url = reader.parsed("url", default: "mqtt://127.0.0.1:1883") { try BrokerURL($0) }
-        user = reader.string("user") ?? url.user
-        password = Self.readPassword(reader)
-        caFile = reader.path("ca_file")
-        certificateFile = reader.path("client_certificate")
-        keyFile = reader.path("client_key")
-        if (certificateFile == nil) != (keyFile == nil) {
-            let missing = keyFile == nil ? "client_key" : "client_certificate"
-            reader.reportMissing(missing, hint: "certificate and key come together")
-        }
-        version = reader.parsed("version", default: "auto") { text in
-            switch text {
-            case "auto": return .automatic
-            case "5", "5.0": return .exactly(.v5_0)
-            case "3.1.1": return .exactly(.v3_1_1)
-            default: throw ConfigurationProblem("must be \"auto\", \"5\" or \"3.1.1\"")
-            }
-        }
-        keepAlive = reader.duration(
-            "keep_alive", default: .seconds(30), in: .seconds(1)...(.seconds(18 * 3600)))
+        client = ClientSettings(reader, url: url, keepAlive: .seconds(30))
         maximumQueuedMessages = reader.integer(
             "maximum_queued_messages", default: 50_000, in: 100...10_000_000)
         maximumQueuedBytes = reader.size(
             "maximum_queued_bytes", default: 16 << 20, in: (64 << 10)...(1 << 30))
-    }
-
-    private static func readPassword(_ reader: ConfigurationReader) -> [UInt8]? {
-        guard let path = reader.path("password_file") else { return nil }
-        do throws(IOError) {
-            var password = try Files.readPrivate(path, limit: 64 * 1024)
-            while let last = password.last, last == 0x0A || last == 0x0D { password.removeLast() }
-            return password
-        } catch {
-            reader.problem("password_file", "\(error)")
-            return nil
-        }
     }
 }

@@ -139,17 +139,13 @@ final class BridgeRunner {
     ) -> MQTTClientConfiguration {
         var session = ClientSessionConfiguration(
             clientID: "fleet-bridge-\(presence.instance)")
-        session.version = broker.version
-        session.username = broker.user
-        session.password = broker.password
         session.will = will
         // What the session holds is in the store; the server's side of it outlives a restart.
         session.cleanStart = false
         // What is sent at QoS 0 is answered by nobody, and nothing may go without an answer.
         session.requiredQoS = .atLeastOnce
         session.sessionExpirySeconds = UInt32(clamping: broker.sessionExpiry.components.seconds)
-        session.keepAliveSeconds = UInt16(clamping: broker.keepAlive.components.seconds)
-        session.pingResponseTimeout = min(broker.keepAlive, .seconds(15))
+        session.pingResponseTimeout = min(broker.client.keepAlive, .seconds(15))
         // Mosquitto 2.0 forgets its own count when a session is resumed and sends more than it may,
         // so the number is not what bounds memory here: `pauseReading` is.
         session.receiveMaximum = .max
@@ -159,10 +155,7 @@ final class BridgeRunner {
         session.maximumQueuedBytes =
             forwarder.maximumInFlightBytes
             + 2 * max(settings.edge.maximumPacketSize, settings.upstream.maximumPacketSize)
-        var configuration = MQTTClientConfiguration(url: broker.url, session: session)
-        configuration.tls.caFile = broker.caFile
-        configuration.tls.certificateFile = broker.certificateFile
-        configuration.tls.keyFile = broker.keyFile
+        var configuration = broker.client.configuration(broker.url, session)
         configuration.connectTo = broker.connectTo
         configuration.connectTimeout = .seconds(15)
         configuration.backoff.maximum = .seconds(30)

@@ -3,19 +3,12 @@ import Client
 import Config
 import Daemon
 import FleetModel
-import IO
 import MQTT
 
 /// One of the two brokers, as the configuration describes it.
 struct BrokerSettings {
     var url: BrokerURL
-    var user: String?
-    var password: [UInt8]?
-    var caFile: String?
-    var certificateFile: String?
-    var keyFile: String?
-    var version: ClientProtocol
-    var keepAlive: Duration
+    var client: ClientSettings
     var sessionExpiry: Duration
     var maximumPacketSize: Int
     /// Where to connect instead of the URL's host, which TLS still verifies.
@@ -150,22 +143,10 @@ extension BrokerSettings {
                     try BrokerURL($0)
                 }
             }
-        user = reader.string("user") ?? url?.user
-        password = Self.readPassword(reader)
-        caFile = reader.path("ca_file")
-        certificateFile = reader.path("client_certificate")
-        keyFile = reader.path("client_key")
-        if (certificateFile == nil) != (keyFile == nil) {
-            let missing = keyFile == nil ? "client_key" : "client_certificate"
-            reader.reportMissing(missing, hint: "certificate and key come together")
-        }
         // The edge needs MQTT 5: only there a bridge hears whether a message is retained.
-        version =
-            isUpstream
-            ? reader.parsed("version", default: "auto", parse: Self.version) : .exactly(.v5_0)
-        keepAlive = reader.duration(
-            "keep_alive", default: .seconds(isUpstream ? 30 : 60),
-            in: .seconds(1)...(.seconds(18 * 3_600)))
+        client = ClientSettings(
+            reader, url: url, version: isUpstream ? nil : .exactly(.v5_0),
+            keepAlive: .seconds(isUpstream ? 30 : 60))
         sessionExpiry = reader.duration(
             "session_expiry", default: .seconds(7 * 86_400), in: .seconds(60)...(.seconds(1 << 31)))
         maximumPacketSize = reader.size(
@@ -175,29 +156,8 @@ extension BrokerSettings {
         self.url = url
     }
 
-    private static func version(_ text: String) throws -> ClientProtocol {
-        switch text {
-        case "auto": .automatic
-        case "5", "5.0": .exactly(.v5_0)
-        case "3.1.1": .exactly(.v3_1_1)
-        default: throw ConfigurationProblem("must be \"auto\", \"5\" or \"3.1.1\"")
-        }
-    }
-
     private static func endpoint(_ text: String) throws -> MQTTClientConfiguration.Endpoint {
         let url = try BrokerURL("mqtt://\(text)")
         return MQTTClientConfiguration.Endpoint(host: url.host, port: url.port)
-    }
-
-    private static func readPassword(_ reader: ConfigurationReader) -> [UInt8]? {
-        guard let path = reader.path("password_file") else { return nil }
-        do throws(IOError) {
-            var password = try Files.readPrivate(path, limit: 64 * 1_024)
-            while let last = password.last, last == 0x0A || last == 0x0D { password.removeLast() }
-            return password
-        } catch {
-            reader.problem("password_file", "\(error)")
-            return nil
-        }
     }
 }

@@ -63,7 +63,7 @@ struct OpenedStore {
         onEvent: @escaping @Sendable (StoreThread.Event) -> Void
     ) throws {
         let folder = context.state.path
-        let (instance, isNew) = try InstanceFile.load(folder: folder, machine: machine)
+        let (instance, isNew, _) = try InstanceFile.load(folder: folder, machine: machine)
         self.instance = instance
         if isNew { context.log.notice("new instance", ["instance": instance]) }
         let before = StoreFiles(folder: folder)

@@ -25,6 +25,7 @@ struct MachineIdentityTests {
         clone.boardSerial = "100000002"
         let third = try InstanceFile.load(folder: folder, machine: clone)
         #expect(third.instance != first.instance && third.isNew)
+        #expect(third.isClone && !first.isClone && !second.isClone)
     }
 
     @Test("a damaged file is replaced, and a folder that cannot be written is an error")
@@ -44,18 +45,30 @@ struct MachineIdentityTests {
         let root = try folder()
         for (name, text) in [
             ("/proc/sys/kernel/hostname", "barn\n"),
-            ("/proc/device-tree/serial-number", "10000000abcdef01\0"),
+            ("/sys/firmware/devicetree/base/serial-number", "10000000abcdef01\0"),
             ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
             ("/proc/sys/kernel/random/boot_id", "1f2e3d4c-5b6a-7988-9700-112233445566\n"),
         ] {
             try Files.makeFolder(Files.folder(of: root + name))
             try Files.writeAtomically(root + name, Array(text.utf8).span)
         }
-        let machine = MachineIdentity.read(root: root)
+        func read() -> MachineIdentity {
+            MachineIdentity.read(proc: root + "/proc", sys: root + "/sys", root: root)
+        }
+        let machine = read()
         #expect(machine.hostName == "barn")
         #expect(machine.boardSerial == "10000000abcdef01")
         #expect(machine.defaultNodeName?.text == "barn")
         #expect(machine.bootBits == 0x1f2e_3d4c_5b6a_7988)
-        #expect(MachineIdentity.read(root: root + "/nothing").bootBits == 0)
+        // Without a device tree, as kernels before it said it.
+        try Files.remove(root + "/sys/firmware/devicetree/base/serial-number")
+        #expect(read().boardSerial == nil)
+        try Files.writeAtomically(
+            root + "/proc/cpuinfo",
+            Array("Model\t\t: Raspberry Pi\nSerial\t\t: 100000009abcdef0\nlast".utf8).span)
+        #expect(read().boardSerial == "100000009abcdef0")
+        let nothing = MachineIdentity.read(proc: "/no/proc", sys: "/no/sys", root: "/no/root")
+        #expect(nothing == MachineIdentity(hostName: ""))
+        #expect(nothing.bootBits == 0)
     }
 }

@@ -21,13 +21,28 @@ public struct MachineIdentity: Sendable, Equatable {
         self.bootID = bootID
     }
 
-    /// Reads them below `root`; what cannot be read is `nil`, or empty for the host name.
-    public static func read(root: String = "") -> MachineIdentity {
+    /// Reads them; what cannot be read is `nil`, or empty for the host name.
+    ///
+    /// - Parameters: where the kernel's folders are, and what stands before `/etc`.
+    public static func read(
+        proc: String = "/proc", sys: String = "/sys", root: String = ""
+    ) -> MachineIdentity {
         MachineIdentity(
-            hostName: text(root + "/proc/sys/kernel/hostname") ?? "",
-            boardSerial: text(root + "/proc/device-tree/serial-number"),
+            hostName: text(proc + "/sys/kernel/hostname") ?? "",
+            boardSerial: text(sys + "/firmware/devicetree/base/serial-number")
+                ?? serial(cpuInfo: proc + "/cpuinfo"),
             machineID: text(root + "/etc/machine-id"),
-            bootID: text(root + "/proc/sys/kernel/random/boot_id"))
+            bootID: text(proc + "/sys/kernel/random/boot_id"))
+    }
+
+    /// Where there is no device tree, the kernel of a Raspberry Pi says it so: `Serial : 10000000abcdef01`.
+    private static func serial(cpuInfo path: String) -> String? {
+        guard let bytes = try? Files.read(path, limit: 64 * 1024) else { return nil }
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            let parts = line.split(separator: UInt8(ascii: ":"), maxSplits: 1)
+            if parts.count == 2, printable(parts[0]) == "Serial" { return printable(parts[1]) }
+        }
+        return nil
     }
 
     /// The name of this node where none is configured.
@@ -45,7 +60,11 @@ public struct MachineIdentity: Sendable, Equatable {
     var fingerprint: String { "\(boardSerial ?? "-") \(machineID ?? "-")" }
 
     private static func text(_ path: String) -> String? {
-        guard let bytes = try? Files.read(path, limit: 256) else { return nil }
+        (try? Files.read(path, limit: 256)).flatMap { printable($0[...]) }
+    }
+
+    /// Without white space, and without the NUL of the device tree; `nil` where nothing is left.
+    private static func printable(_ bytes: ArraySlice<UInt8>) -> String? {
         let text = String(decoding: bytes.filter { $0 > 0x20 && $0 < 0x7F }, as: UTF8.self)
         return text.isEmpty ? nil : text
     }
@@ -56,18 +75,15 @@ public enum InstanceFile {
     /// Reads the instance, or makes a new one: where there is none yet, and where the file was made on
     /// another machine, so that a cloned card is never taken for its original.
     ///
-    /// - Returns: `isNew` when it was made just now.
+    /// - Returns: `isNew` when it was made just now; `isClone` when it replaced that of another machine.
     public static func load(
         folder: String, machine: MachineIdentity
-    ) throws(DaemonError) -> (instance: Instance, isNew: Bool) {
+    ) throws(DaemonError) -> (instance: Instance, isNew: Bool, isClone: Bool) {
         let path = folder + "/instance"
         let lines = String(decoding: (try? Files.read(path, limit: 1_024)) ?? [], as: UTF8.self)
             .split(separator: "\n", omittingEmptySubsequences: false)
-        if lines.count >= 2, let instance = Instance(String(lines[0])),
-            lines[1] == machine.fingerprint
-        {
-            return (instance, false)
-        }
+        let kept = lines.count >= 2 ? Instance(String(lines[0])) : nil
+        if let kept, lines[1] == machine.fingerprint { return (kept, false, false) }
         var random = SystemRandom()
         let instance = Instance(bits: random.next())
         let content = Array("\(instance)\n\(machine.fingerprint)\n".utf8)
@@ -76,6 +92,6 @@ public enum InstanceFile {
         } catch {
             throw DaemonError(.cannotCreate, "the file \(path) cannot be written: \(error)")
         }
-        return (instance, true)
+        return (instance, true, kept != nil)
     }
 }
