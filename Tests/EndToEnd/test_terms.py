@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 import mqtt_wire as wire
 from fleetlab.brokers import fleet_password_file
 from mqtt_wire import Wire
@@ -57,26 +59,31 @@ retain_available = false
     broker.process.wait_for("reason=\"a QoS above the server's maximum")
 
 
-def test_a_reload_sends_clients_to_another_server(fleet_broker):
-    broker = fleet_broker()
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_reload_sends_clients_to_another_server(fleet_broker, threads):
+    # With several threads the clients are served by some of them, whichever their names choose.
+    base = f'threads = {threads}\ndurability = "memory"\n'
+    broker = fleet_broker(base)
     new, _ = connected(broker.port, "new")
+    others = [connected(broker.port, f"new-{index}")[0] for index in range(8)]
     old, _ = connected(broker.port, "old", "3.1.1")
-    reload(broker, '[redirect]\nservers = ["next.example:1883", "[::1]:1884"]\n')
+    reload(broker, base + '[redirect]\nservers = ["next.example:1883", "[::1]:1884"]\n')
     goodbye = new.receive()
     reference = b"\x1c" + wire.field("next.example:1883 [::1]:1884")
     assert (goodbye.kind, goodbye.code) == (wire.DISCONNECT, 0x9C)
     assert reference in goodbye.properties
     assert new.receive() is None and old.receive() is None
+    assert {other.receive().code for other in others} == {0x9C}
     answer = Wire(broker.port, "5").connect("new")
     assert (answer.code, reference in answer.properties) == (0x9C, True)
     assert Wire(broker.port).connect("old").code == 3
 
-    reload(broker, '[redirect]\nservers = ["next.example"]\npermanent = true\n')
+    reload(broker, base + '[redirect]\nservers = ["next.example"]\npermanent = true\n')
     assert Wire(broker.port, "5").connect("new").code == 0x9D
     # What is wrong changes nothing.
-    reload(broker, "[redirect]\n", expect="redirect.servers is missing")
+    reload(broker, base + "[redirect]\n", expect="redirect.servers is missing")
     assert Wire(broker.port, "5").connect("new").code == 0x9D
-    reload(broker, "")
+    reload(broker, base)
     connected(broker.port, "new")
 
 
