@@ -51,7 +51,11 @@ extension BrokerSettings {
             }
             return text
         }
-        if servers.isEmpty { table.reportMissing("servers") }
+        if !table.has("servers") {
+            table.reportMissing("servers")
+        } else if servers.isEmpty {
+            table.problem("servers", "names no server")
+        }
         let reference = Array(servers.joined(separator: " ").utf8)
         if reference.count > maximumReference {
             table.problem("servers", "is longer than \(maximumReference) bytes in all")

@@ -69,9 +69,9 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(guarded):
             stranger.sendall(connect(b"s", user=user, password=b"wrong"))
             assert read_exactly(stranger, 4)[3] == 4
             return time.monotonic() - begin
-    known = min(seconds(b"alice") for _ in range(5))
-    unknown = min(seconds(b"mallory") for _ in range(5))
-    assert unknown > known / 2
+    # In turns, so that what else the machine does falls on both.
+    known, unknown = zip(*[(seconds(b"alice"), seconds(b"mallory")) for _ in range(7)])
+    assert min(unknown) > min(known) / 2
 
 
 def test_taking_over_another_users_session_by_its_client_id(guarded):

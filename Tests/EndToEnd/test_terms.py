@@ -6,6 +6,7 @@ import pytest
 
 import mqtt_wire as wire
 from fleetlab.brokers import fleet_password_file
+from fleetlab.processes import program, run
 from mqtt_wire import Wire
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -126,3 +127,20 @@ subscribe = ["questions"]
     assert asker.messages[0].properties.CorrelationData == b"7"
     asker.disconnect()
     worker.disconnect()
+
+
+@pytest.mark.parametrize("line, why", [
+    ('[session]\nresponse_information = "a/+"', "2:1: session.response_information: this is no topic"),
+    ('[session]\nresponse_information = "a/x%c"', "a placeholder (%u, %c) must fill its level"),
+    ('[session]\nresponse_information = "$SYS/%c"', "only the server publishes to $SYS"),
+    ("[session]\nmaximum_qos = 3", "2:1: session.maximum_qos: must be from 0 to 2"),
+    ("[redirect]\nservers = []", "2:1: redirect.servers: names no server"),
+    ('[redirect]\nservers = ["a b"]', "redirect.servers: is no reference to a server"),
+    ('[redirect]\nservers = ["a"]\nlisteners = ["x"]', 'no [[listener]] is called "x"'),
+])
+def test_a_wrong_setting_is_named_with_its_place(tmp_path, line, why):
+    file = tmp_path / "broker.toml"
+    file.write_text(line + "\n")
+    done = run([program("fleet-broker"), "--config", file, "--check-config"])
+    assert done.returncode == 78
+    assert why in done.stderr, done.stderr
