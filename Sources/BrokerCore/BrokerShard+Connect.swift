@@ -83,7 +83,7 @@ extension BrokerShard {
         connections[c].session = session
         sessions[session].connection = c
         adopt(rights, session, c)
-        if !shares.isEmpty { shares.setConnected(session, true) }
+        noteConnected(session, true)
         if isPresent {
             recordAttached(session)
         } else if expiry.granted > 0 {
@@ -224,7 +224,6 @@ extension BrokerShard {
             uint32: UInt32(clamping: connections[c].decoder.limits.maximumPacketSize))
         if let assigned { writer.add(.assignedClientIdentifier, bytes: assigned.span) }
         add(termsOf: connections[c].rules.value, to: &writer)
-        if !offersShares { writer.add(.sharedSubscriptionAvailable, uint8: 0) }
         if limits.topicAliases > 0 {
             writer.add(.topicAliasMaximum, uint16: UInt16(clamping: limits.topicAliases))
         }
@@ -301,8 +300,8 @@ extension BrokerShard {
             for filter in filters(of: s) where !filter.isShared { unnoteKept(filter) }
         }
         subscriptions.removeAll(s)
-        let returned = takeBackShared(s) { _ in true }
-        shares.leaveAll(s)
+        leaveAllGroups(s)
+        redistribute(takeBackShared(s) { _ in true }, now)
         memory.entries -= sessions[s].pendingMessages
         counters.droppedSessionEnded += UInt64(sessions[s].pendingMessages)
         if exchange.awaits == awaits {
@@ -314,6 +313,5 @@ extension BrokerShard {
         let clientID = sessions[s].clientID
         if sessionsByClientID[clientID] == s { sessionsByClientID[clientID] = nil }
         _ = sessions.remove(s)
-        redistribute(returned, now)
     }
 }

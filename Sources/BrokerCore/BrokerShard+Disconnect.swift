@@ -86,7 +86,7 @@ extension BrokerShard {
                 droppedMessages: sessions[s].droppedMessages))
         connections[c].session = Connection.noSession
         sessions[s].connection = Session.noConnection
-        if !shares.isEmpty { shares.setConnected(s, false) }
+        noteConnected(s, false)
         settleWill(s, cause, now)
         if !keepsSession { settleSession(s, now) }
     }

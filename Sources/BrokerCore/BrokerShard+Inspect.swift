@@ -8,6 +8,7 @@ extension BrokerShard {
         ShardFigures(
             counters: counters, connections: connections.count, connected: connected,
             sessions: sessions.count, subscriptions: subscriptions.count,
+            sharedSubscriptions: sharedSubscriptionCount,
             retainedMessages: retained.count, retainedBytes: retained.byteCount,
             memoryBytes: board.usedBytes, memoryLimit: configuration.limits.memoryBytes)
     }
@@ -43,7 +44,7 @@ extension BrokerShard {
     private func info(_ s: UInt32) -> SessionInfo {
         let c = sessions[s].connection
         let connection = c == Session.noConnection ? nil : connectionInfo(c)
-        let subscriptionCount = subscriptions.filterCount(of: s)
+        let subscriptionCount = filters(of: s).count
         return sessions.read(s) { session in
             SessionInfo(
                 clientID: session.clientID, user: session.owner, connection: connection,

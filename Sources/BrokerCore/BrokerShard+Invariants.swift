@@ -62,7 +62,10 @@ extension BrokerShard {
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) {
             if sessions[s].connection != Session.noConnection { connected.insert(s) }
         }
-        shares.checkInvariants { connected.contains($0) }
+        let shard = position.index
+        board.withShares { groups in
+            groups.checkInvariants { $0.shard == shard ? connected.contains($0.session) : nil }
+        }
     }
 
     private func checkSession(_ s: UInt32) {

@@ -68,7 +68,8 @@ extension BrokerShard {
         // What another shard may want is taken, as far as is known here.
         var sent = 0
         if position.count > 1 { sent = forward(source, &delivery, from: publisher) ? 1 : 0 }
-        return sent + routeHere(source, &delivery, from: publisher)
+        let taken = sent + routeHere(source, &delivery, from: publisher)
+        return board.hasShares ? taken + deliverShared(source, &delivery, from: publisher) : taken
     }
 
     /// Routes a message that exists as an object already: a will, or what was held for a commit
@@ -78,23 +79,24 @@ extension BrokerShard {
         _ message: Message, from publisher: UInt32, origin: HeldOrigin? = nil,
         _ now: MonotonicTime
     ) -> Bool {
-        var stamp: UInt64 = 0
-        let turn = exchange.awaits
-        if position.count > 1 && !message.isExpired(at: now) {
-            var delivery = Delivery(
-                view: message.view, message: message, origin: origin, remainingExpiry: 0,
-                now: now)
-            let body = message.body
-            _ = forward(body.span, &delivery, from: publisher)
-            stamp = delivery.stamp
+        let awaits = exchange.awaits
+        guard let remaining = message.remainingSeconds(at: now) else {
+            counters.droppedExpired += 1
+            return false
         }
-        routeHere(message, from: publisher, stamp: stamp, origin: origin, now)
-        return exchange.awaits != turn
+        var delivery = Delivery(
+            view: message.view, message: message, origin: origin, remainingExpiry: remaining,
+            now: now)
+        let body = message.body
+        if position.count > 1 { _ = forward(body.span, &delivery, from: publisher) }
+        deliverHere(body.span, &delivery, from: publisher)
+        if board.hasShares { _ = deliverShared(body.span, &delivery, from: publisher) }
+        return exchange.awaits != awaits
     }
 
+    /// Routes a message that another shard has published.
     mutating func routeHere(
-        _ message: Message, from publisher: UInt32, stamp: UInt64, origin: HeldOrigin?,
-        _ now: MonotonicTime
+        _ message: Message, stamp: UInt64, origin: HeldOrigin?, _ now: MonotonicTime
     ) {
         guard !message.isExpired(at: now) else {
             counters.droppedExpired += 1
@@ -104,8 +106,15 @@ extension BrokerShard {
             view: message.view, message: message, origin: origin,
             stamp: stamp, remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
         let body = message.body
-        if restored != nil { return routeRestored(body.span, &delivery, from: publisher) }
-        routeHere(body.span, &delivery, from: publisher)
+        deliverHere(body.span, &delivery, from: Connection.noSession)
+    }
+
+    /// Routes a message that is an object to this shard's sessions.
+    private mutating func deliverHere(
+        _ source: Span<UInt8>, _ delivery: inout Delivery, from publisher: UInt32
+    ) {
+        if restored != nil { return routeRestored(source, &delivery, from: publisher) }
+        routeHere(source, &delivery, from: publisher)
     }
 
     @inline(__always)
@@ -121,7 +130,7 @@ extension BrokerShard {
             subscriptions.match(topic, into: &matches)
         }
         let taken = deliverMatches(source, &delivery, from: publisher)
-        return shares.isEmpty ? taken : taken + deliverShared(source, &delivery)
+        return taken
     }
 
     /// Delivers to those whom `matches` names.

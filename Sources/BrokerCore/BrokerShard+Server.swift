@@ -18,6 +18,10 @@ extension BrokerShard {
             payload: ByteRange(topic.count..<source.count), qos: qos, isRetained: retain)
         var delivery = Delivery(view: view, isServers: true, remainingExpiry: 0, now: now)
         routeHere(source.span, &delivery, from: Connection.noSession)
+        // All shards say the same; a group gets it once.
+        if position.index == 0 && board.hasShares {
+            _ = deliverShared(source.span, &delivery, from: Connection.noSession)
+        }
     }
 
     /// Keeps what the server retains below `$SYS`.

@@ -39,7 +39,7 @@ extension BrokerShard {
         }
         sendCodes(c, .subAck, subscribe.packetID, codes, detail: detail, since: mark)
         for lookup in wanted { sendRetained(lookup, c, now) }
-        if configuration.redistributesOnDisconnect && !shares.isEmpty {
+        if configuration.redistributesOnDisconnect {
             takeFromAway(connections[c].session, now)
         }
     }
@@ -69,11 +69,6 @@ extension BrokerShard {
                 sharedSubscriptions: isVersion5 || configuration.sharedSubscriptionsBefore5)
         } catch {
             return SubscriptionResult(reason: .topicFilterInvalid, detail: error.detail)
-        }
-        if filter.isShared && !offersShares {
-            return SubscriptionResult(
-                reason: .sharedSubscriptionsNotSupported,
-                detail: "shared subscriptions need a broker with one thread")
         }
         let bits = SubscriptionBits(
             options, identifier: identifier, isBridge: connections[c].isBridge)
@@ -109,15 +104,23 @@ extension BrokerShard {
 
     private func holds(_ filter: TopicFilter, _ s: UInt32) -> Bool {
         filter.isShared
-            ? shares.member(filter, session: s) != nil
+            ? membership(filter, s) != nil
             : subscriptions.options(filter, subscriber: s) != nil
     }
 
     /// Whether a session may hold one more filter, shared or not.
     private func hasRoom(for filter: TopicFilter, _ s: UInt32) -> Bool {
         let limits = configuration.limits
-        let held = subscriptions.filterCount(of: s) + shares.filterCount(of: s)
-        let wildcards = subscriptions.wildcardFilterCount(of: s) + shares.wildcardFilterCount(of: s)
+        var held = subscriptions.filterCount(of: s)
+        var wildcards = subscriptions.wildcardFilterCount(of: s)
+        if board.hasShares {
+            let id = memberID(s)
+            let shared = board.withShares { groups in
+                (groups.filterCount(of: id), groups.wildcardFilterCount(of: id))
+            }
+            held += shared.0
+            wildcards += shared.1
+        }
         return held < limits.subscriptions
             && (!filter.hasWildcard || wildcards < limits.topics.maximumWildcardFilters)
     }
@@ -131,13 +134,34 @@ extension BrokerShard {
             return result != .refused
         }
         let isConnected = sessions[s].connection != Session.noConnection
-        return shares.join(
-            filter, ShareGroups.Member(session: s, bits: bits), isConnected: isConnected)
+        let member = member(s, bits, of: filter)
+        return board.withShares { $0.join(filter, member, isConnected: isConnected) }
+    }
+
+    func membership(_ filter: TopicFilter, _ s: UInt32) -> ShareGroups.Member? {
+        let id = memberID(s)
+        return board.hasShares ? board.withShares { $0.membership(filter, id) } : nil
+    }
+
+    /// The session's client has come or gone.
+    func noteConnected(_ s: UInt32, _ isConnected: Bool) {
+        guard board.hasShares else { return }
+        let id = memberID(s)
+        board.withShares { $0.setConnected(id, isConnected) }
+    }
+
+    func leaveAllGroups(_ s: UInt32) {
+        guard board.hasShares else { return }
+        let id = memberID(s)
+        board.withShares { $0.leaveAll(id) }
     }
 
     /// Ends a subscription; false where the session does not hold it.
     mutating func remove(_ filter: TopicFilter, _ s: UInt32) -> Bool {
-        if filter.isShared { return shares.leave(filter, session: s) }
+        if filter.isShared {
+            let id = memberID(s)
+            return board.withShares { $0.leave(filter, member: id) }
+        }
         guard subscriptions.remove(filter, subscriber: s) else { return false }
         if sessions[s].isRecorded { unnoteKept(filter) }
         return true

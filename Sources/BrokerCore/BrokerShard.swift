@@ -19,7 +19,8 @@ public struct BrokerShard: ~Copyable {
     var sessions = Slab<Session>()
     var sessionsByClientID: [[UInt8]: UInt32] = [:]
     var subscriptions: SubscriptionTree
-    var shares: ShareGroups
+    /// Members that were chosen for a message; empty between two.
+    var shareChoices: [ShareChoice] = []
     var retained: RetainedTree<Message>
     var deadlines = Deadlines()
     var journal: Journal
@@ -120,7 +121,10 @@ public struct BrokerShard: ~Copyable {
     ) {
         self.configuration = configuration
         self.position = position
-        self.board = board ?? ShardBoard(shards: position.count)
+        self.board =
+            board
+            ?? ShardBoard(
+                shards: position.count, seed: seed, limits: configuration.limits.topics)
         memory = MemoryUse(configuration.limits)
         meter = self.board.meter(of: position)
         others = ShardSet(allBut: position)
@@ -142,7 +146,6 @@ public struct BrokerShard: ~Copyable {
         } else {
             subscriptions = SubscriptionTree(seed: seed, limits: configuration.limits.topics)
         }
-        shares = ShareGroups(seed: seed, limits: configuration.limits.topics)
         retained = RetainedTree(seed: seed)
         serversRetained = RetainedTree(seed: seed)
         topicTagger = TopicTagger(seed: seed)
@@ -151,8 +154,11 @@ public struct BrokerShard: ~Copyable {
 
     public var connectionCount: Int { connections.count }
     public var sessionCount: Int { sessions.count }
-    public var subscriptionCount: Int { subscriptions.count + shares.count }
-    public var sharedSubscriptionCount: Int { shares.count }
+    public var subscriptionCount: Int { subscriptions.count + sharedSubscriptionCount }
+    public var sharedSubscriptionCount: Int {
+        let shard = position.index
+        return board.hasShares ? board.withShares { $0.count(of: shard) } : 0
+    }
     public var retainedCount: Int { retained.count }
 }
 
@@ -342,7 +348,8 @@ extension BrokerShard {
         if position.count == 1 {
             complete(turn)
         } else {
-            confirmMail(through: turn)
+            noteSettled()
+            confirmMail()
             completeTurns(now)
         }
         releaseHeld(through: turn, now)

@@ -9,6 +9,7 @@ public struct ShardFigures: Sendable, Equatable {
     /// Sessions, connected or not.
     public var sessions = 0
     public var subscriptions = 0
+    public var sharedSubscriptions = 0
     /// Retained messages, and their bytes as the limits count them. Every shard has all of them.
     public var retainedMessages = 0
     public var retainedBytes = 0
@@ -22,14 +23,15 @@ public struct ShardFigures: Sendable, Equatable {
 
     init(
         counters: BrokerCounters, connections: Int, connected: ConnectedClients, sessions: Int,
-        subscriptions: Int, retainedMessages: Int, retainedBytes: Int, memoryBytes: Int,
-        memoryLimit: Int
+        subscriptions: Int, sharedSubscriptions: Int, retainedMessages: Int, retainedBytes: Int,
+        memoryBytes: Int, memoryLimit: Int
     ) {
         self.counters = counters
         self.connections = connections
         self.connected = connected
         self.sessions = sessions
         self.subscriptions = subscriptions
+        self.sharedSubscriptions = sharedSubscriptions
         self.retainedMessages = retainedMessages
         self.retainedBytes = retainedBytes
         self.memoryBytes = memoryBytes
@@ -43,6 +45,7 @@ public struct ShardFigures: Sendable, Equatable {
         sum.connected += other.connected
         sum.sessions += other.sessions
         sum.subscriptions += other.subscriptions
+        sum.sharedSubscriptions += other.sharedSubscriptions
         sum.retainedMessages = max(sum.retainedMessages, other.retainedMessages)
         sum.retainedBytes = max(sum.retainedBytes, other.retainedBytes)
         sum.memoryBytes = max(sum.memoryBytes, other.memoryBytes)

@@ -8,14 +8,24 @@ import MQTT
 /// against the groups' filters apart from the ordinary ones, so that a broker without groups pays one
 /// comparison a message.
 ///
-/// They belong to one shard. With several, a group's members would have to be known to the shard of each
-/// publisher, which then picks one of them.
-struct ShareGroups {
-    /// A session in a group.
-    struct Member {
+/// All shards have the same ones (`ShardBoard.withShares`): the shard of a publisher picks the member, whatever
+/// shard that is in.
+struct ShareGroups: Sendable {
+    /// A session of one of the shards.
+    struct MemberID: Hashable, Sendable {
+        var shard: UInt16
         var session: UInt32
+    }
+
+    /// A session in a group.
+    struct Member: Sendable {
+        var id: MemberID
         /// How it subscribed.
         var bits: SubscriptionBits
+        /// It outlives its connections: what it gets is kept.
+        var isKept = false
+        /// What it may read, where that is less than its filter asks for.
+        var rights: Rights?
     }
 
     private struct Group {
@@ -38,7 +48,7 @@ struct ShareGroups {
 
     private struct Place: Hashable {
         var group: UInt32
-        var session: UInt32
+        var member: MemberID
     }
 
     /// The groups' filters. A subscriber there is the index of a group here.
@@ -49,8 +59,9 @@ struct ShareGroups {
     private var byNumber: [UInt32: UInt32] = [:]
     /// Where in its group a session stands.
     private var positions: [Place: Int] = [:]
-    private var bySession: [UInt32: Memberships] = [:]
+    private var byMember: [MemberID: Memberships] = [:]
     private var lastNumber: UInt32 = 0
+    private var countsByShard: [UInt16: Int] = [:]
 
     init(seed: UInt64, limits: TopicLimits) {
         tree = SubscriptionTree(seed: seed, limits: limits)
@@ -61,24 +72,29 @@ struct ShareGroups {
     /// Memberships of all sessions.
     var count: Int { positions.count }
 
-    func filterCount(of session: UInt32) -> Int { bySession[session]?.groups.count ?? 0 }
+    /// Memberships of a shard's sessions.
+    func count(of shard: Int) -> Int {
+        countsByShard[UInt16(truncatingIfNeeded: shard)] ?? 0
+    }
 
-    func wildcardFilterCount(of session: UInt32) -> Int {
-        bySession[session]?.wildcardFilters ?? 0
+    func filterCount(of member: MemberID) -> Int { byMember[member]?.groups.count ?? 0 }
+
+    func wildcardFilterCount(of member: MemberID) -> Int {
+        byMember[member]?.wildcardFilters ?? 0
     }
 
     /// The groups of a session, in the order of joining.
-    func groups(of session: UInt32) -> [UInt32] { bySession[session]?.groups ?? [] }
+    func groups(of member: MemberID) -> [UInt32] { byMember[member]?.groups ?? [] }
 
     /// The filters of a session, with `$share/{name}/`, in the order of joining.
-    func filters(of session: UInt32) -> [TopicFilter] {
-        groups(of: session).map { groups[Int($0)].filter }
+    func filters(of member: MemberID) -> [TopicFilter] {
+        groups(of: member).map { groups[Int($0)].filter }
     }
 
     /// The session's membership; `nil` where it is not in the group.
-    func member(_ filter: TopicFilter, session: UInt32) -> Member? {
+    func membership(_ filter: TopicFilter, _ member: MemberID) -> Member? {
         guard let group = byFilter[filter.bytes],
-            let position = positions[Place(group: group, session: session)]
+            let position = positions[Place(group: group, member: member)]
         else { return nil }
         return groups[Int(group)].members[position]
     }
@@ -87,51 +103,57 @@ struct ShareGroups {
 // MARK: - Who is in
 
 extension ShareGroups {
+    /// Whether a session is in the group of that number.
+    func holds(_ member: MemberID, number: UInt32) -> Bool {
+        byNumber[number].map { positions[Place(group: $0, member: member)] != nil } ?? false
+    }
+
     /// Adds a session to a group, or changes its options there; false where the filter is not taken.
     mutating func join(
         _ filter: TopicFilter, _ member: Member, isConnected: Bool
     ) -> Bool {
         guard let group = byFilter[filter.bytes] ?? makeGroup(filter) else { return false }
-        let place = Place(group: group, session: member.session)
+        let place = Place(group: group, member: member.id)
         if let position = positions[place] {
-            groups[Int(group)].members[position].bits = member.bits
+            groups[Int(group)].members[position] = member
             return true
         }
         positions[place] = groups[Int(group)].members.count
         groups[Int(group)].members.append(member)
-        bySession[member.session, default: Memberships()].groups.append(group)
+        countsByShard[member.id.shard, default: 0] += 1
+        byMember[member.id, default: Memberships()].groups.append(group)
         if filter.hasWildcard {
-            bySession[member.session, default: Memberships()].wildcardFilters += 1
+            byMember[member.id, default: Memberships()].wildcardFilters += 1
         }
-        if isConnected { setConnected(member.session, true, in: group) }
+        if isConnected { setConnected(member.id, true, in: group) }
         return true
     }
 
     /// Takes a session out of a group; false where it is not in it.
-    mutating func leave(_ filter: TopicFilter, session: UInt32) -> Bool {
+    mutating func leave(_ filter: TopicFilter, member: MemberID) -> Bool {
         guard let group = byFilter[filter.bytes],
-            positions[Place(group: group, session: session)] != nil
+            positions[Place(group: group, member: member)] != nil
         else { return false }
-        remove(session, from: group)
-        bySession[session]?.groups.removeAll { $0 == group }
-        if filter.hasWildcard { bySession[session]?.wildcardFilters -= 1 }
-        if filterCount(of: session) == 0 { bySession[session] = nil }
+        remove(member, from: group)
+        byMember[member]?.groups.removeAll { $0 == group }
+        if filter.hasWildcard { byMember[member]?.wildcardFilters -= 1 }
+        if filterCount(of: member) == 0 { byMember[member] = nil }
         return true
     }
 
     /// Takes a session out of all its groups.
-    mutating func leaveAll(_ session: UInt32) {
-        guard let left = bySession.removeValue(forKey: session) else { return }
-        for group in left.groups { remove(session, from: group) }
+    mutating func leaveAll(_ member: MemberID) {
+        guard let left = byMember.removeValue(forKey: member) else { return }
+        for group in left.groups { remove(member, from: group) }
     }
 
     /// The session's client has come or gone.
-    mutating func setConnected(_ session: UInt32, _ isConnected: Bool) {
-        for group in groups(of: session) { setConnected(session, isConnected, in: group) }
+    mutating func setConnected(_ member: MemberID, _ isConnected: Bool) {
+        for group in groups(of: member) { setConnected(member, isConnected, in: group) }
     }
 
-    private mutating func setConnected(_ session: UInt32, _ isConnected: Bool, in group: UInt32) {
-        guard let position = positions[Place(group: group, session: session)] else { return }
+    private mutating func setConnected(_ member: MemberID, _ isConnected: Bool, in group: UInt32) {
+        guard let position = positions[Place(group: group, member: member)] else { return }
         let connected = groups[Int(group)].connected
         guard (position < connected) != isConnected else { return }
         let border = isConnected ? connected : connected - 1
@@ -142,18 +164,19 @@ extension ShareGroups {
     private mutating func swapMembers(_ left: Int, _ right: Int, in group: UInt32) {
         groups[Int(group)].members.swapAt(left, right)
         for position in [left, right] {
-            let session = groups[Int(group)].members[position].session
-            positions[Place(group: group, session: session)] = position
+            let member = groups[Int(group)].members[position].id
+            positions[Place(group: group, member: member)] = position
         }
     }
 
-    private mutating func remove(_ session: UInt32, from group: UInt32) {
-        setConnected(session, false, in: group)
+    private mutating func remove(_ member: MemberID, from group: UInt32) {
+        setConnected(member, false, in: group)
         let last = groups[Int(group)].members.count - 1
-        guard let position = positions[Place(group: group, session: session)] else { return }
+        guard let position = positions[Place(group: group, member: member)] else { return }
         swapMembers(position, last, in: group)
         groups[Int(group)].members.removeLast()
-        positions[Place(group: group, session: session)] = nil
+        countsByShard[member.shard, default: 0] -= 1
+        positions[Place(group: group, member: member)] = nil
         if last == 0 { endGroup(group) }
     }
 
@@ -189,6 +212,9 @@ extension ShareGroups {
     /// The group's number, which its messages carry.
     func number(of group: UInt32) -> UInt32 { groups[Int(group)].number }
 
+    /// With `$share/{name}/`.
+    func filter(of group: UInt32) -> TopicFilter { groups[Int(group)].filter }
+
     /// The group of that number; `nil` once it has ended.
     func group(numbered number: UInt32) -> UInt32? { byNumber[number] }
 
@@ -220,14 +246,16 @@ extension ShareGroups {
     }
 
     /// The sessions of a group whose clients are away.
-    func awayMembers(_ group: UInt32) -> [UInt32] {
-        groups[Int(group)].members[groups[Int(group)].connected...].map(\.session)
+    func awayMembers(_ group: UInt32) -> [MemberID] {
+        groups[Int(group)].members[groups[Int(group)].connected...].map(\.id)
     }
 }
 
 extension ShareGroups {
     /// Traps when the groups contradict themselves.
-    func checkInvariants(isConnected: (UInt32) -> Bool) {
+    ///
+    /// - Parameter isConnected: `nil` for a session of a shard that is not looked at.
+    func checkInvariants(isConnected: (MemberID) -> Bool?) {
         tree.checkInvariants()
         precondition(byFilter.count == byNumber.count && tree.count == byFilter.count)
         precondition(byFilter.count + vacant.count == groups.count, "a group is lost")
@@ -237,14 +265,18 @@ extension ShareGroups {
             precondition(!group.members.isEmpty, "a group without members")
             memberships += group.members.count
             for (position, member) in group.members.enumerated() {
-                let place = Place(group: UInt32(index), session: member.session)
+                let place = Place(group: UInt32(index), member: member.id)
                 precondition(positions[place] == position, "a member cannot be found")
-                precondition(
-                    isConnected(member.session) == (position < group.connected),
-                    "a group is wrong about who is connected")
-                precondition(groups(of: member.session).contains(UInt32(index)))
+                if let isConnected = isConnected(member.id) {
+                    precondition(
+                        isConnected == (position < group.connected),
+                        "a group is wrong about who is connected")
+                }
+                precondition(groups(of: member.id).contains(UInt32(index)))
             }
         }
         precondition(memberships == positions.count, "a membership is lost")
+        precondition(
+            countsByShard.values.reduce(0, +) == memberships, "memberships are miscounted")
     }
 }

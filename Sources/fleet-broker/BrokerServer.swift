@@ -46,9 +46,12 @@ final class BrokerServer {
             completion(passwords.users?.exchangeVerifier(of: user))
         }
         (store, shards) = try BrokerStore.open(settings, context) { [configuration] store in
-            try ShardGroup(
+            let board = ShardBoard(
+                shards: settings.threads, seed: SystemRandom.number(),
+                limits: configuration.limits.topics)
+            return try ShardGroup(
                 settings.threads, on: loop, mailLimit: configuration.limits.exchangeBytes
-            ) { position, board, own in
+            ) { position, own in
                 ShardServer(
                     BrokerShard(
                         configuration: configuration, seed: SystemRandom.number(),

@@ -15,14 +15,13 @@ final class ShardGroup {
     /// - Parameter make: makes the server of a shard for its loop.
     init(
         _ count: Int, on loop: EventLoop, mailLimit: Int,
-        _ make: (ShardPosition, ShardBoard, EventLoop) throws -> ShardServer
+        _ make: (ShardPosition, EventLoop) throws -> ShardServer
     ) throws {
         self.loop = loop
-        let board = ShardBoard(shards: count)
         var servers: [ShardServer] = []
         for index in 0..<count {
             let position = ShardPosition(index: index, count: count)
-            servers.append(try make(position, board, index == 0 ? loop : try Self.makeLoop()))
+            servers.append(try make(position, index == 0 ? loop : try Self.makeLoop()))
         }
         first = servers[0]
         unstarted = servers

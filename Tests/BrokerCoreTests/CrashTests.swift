@@ -20,9 +20,23 @@ import Testing
         live(seed, shards: count)
     }
 
-    private func live(_ seed: UInt64, shards: Int) {
+    @Test(arguments: [1, 2, 3], 1...scaled(150, 5_000))
+    func `each message reaches one member of a group, QoS 2 one and only one`(
+        count: Int, seed: UInt64
+    ) {
+        let clients = [
+            LastingClient("p", .v5_0), LastingClient("q", .v3_1_1),
+            LastingClient("a", .v5_0, subscribes: ("$share/g/#", .exactlyOnce)),
+            LastingClient("b", .v5_0, subscribes: ("$share/g/#", .exactlyOnce)),
+            LastingClient("c", .v5_0, subscribes: ("$share/g/#", .exactlyOnce)),
+            LastingClient("s", .v3_1_1, subscribes: ("a", .exactlyOnce)),
+        ]
+        live(seed, shards: count, clients)
+    }
+
+    private func live(_ seed: UInt64, shards: Int, _ clients: [LastingClient] = clients()) {
         var random = SplitMix(state: seed)
-        let world = MortalBroker(Self.clients(), shards: shards, random: &random)
+        let world = MortalBroker(clients, shards: shards, random: &random)
         for _ in 0..<120 {
             let client = world.clients[Int(random.next() % UInt64(world.clients.count))]
             switch random.next() % 32 {

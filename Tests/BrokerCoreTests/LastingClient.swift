@@ -35,6 +35,8 @@ final class LastingClient {
     private var taken: [UInt16: String] = [:]
     /// The number that must come next, for each sender, topic and QoS.
     private(set) var next: [String: Int] = [:]
+    /// What came, and how often.
+    private(set) var arrivals: [String: Int] = [:]
     private var unread: [Received] = []
     private var answers: [(kind: PacketType, id: UInt16)] = []
     var faults: [String] = []
@@ -174,6 +176,9 @@ final class LastingClient {
         guard let space = payload.lastIndex(of: " "),
             let number = Int(payload[payload.index(after: space)...])
         else { return faults.append("\(name): \(payload)?") }
+        arrivals[payload, default: 0] += 1
+        // Of a group it gets some.
+        if isMember { return }
         let key = String(payload[..<space])
         let expected = next[key, default: 0]
         if number > expected || number < expected && qos == .exactlyOnce {
@@ -181,6 +186,8 @@ final class LastingClient {
         }
         next[key] = max(expected, number + 1)
     }
+
+    var isMember: Bool { subscription?.filter.hasPrefix("$share/") == true }
 
     /// Answers the oldest `count` of what wants an answer.
     func answer(_ count: Int = .max) {
@@ -199,7 +206,7 @@ final class LastingClient {
 extension LastingClient {
     /// Whether its subscription matches a topic; `key` is the topic and a QoS.
     func wants(_ key: String) -> Bool {
-        guard let subscription, let filter = try? TopicFilter(subscription.filter),
+        guard !isMember, let subscription, let filter = try? TopicFilter(subscription.filter),
             let topic = try? TopicName(String(key.dropLast(2)))
         else { return false }
         return filter.matches(topic)

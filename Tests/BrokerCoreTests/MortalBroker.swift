@@ -153,11 +153,30 @@ final class MortalBroker {
             }
             sleep(.milliseconds(20))
             commit()
-            if clients.allSatisfy(\.isQuiet) && missing.isEmpty { return }
+            if clients.allSatisfy(\.isQuiet) && missing.isEmpty && faults.isEmpty { return }
         }
     }
 
-    var faults: [String] { clients.flatMap(\.faults) }
+    var faults: [String] { clients.flatMap(\.faults) + groupFaults }
+
+    /// What the members of the one group got twice that was of QoS 2, or what none of them got.
+    private var groupFaults: [String] {
+        let members = clients.filter(\.isMember)
+        guard !members.isEmpty else { return [] }
+        var faults: [String] = []
+        for publisher in clients {
+            for (key, count) in publisher.published {
+                for number in 0..<count {
+                    let payload = "\(publisher.name) \(key) \(number)"
+                    let got = members.reduce(0) { $0 + $1.arrivals[payload, default: 0] }
+                    if got == 0 || got > 1 && key.hasSuffix(" 2") {
+                        faults.append("the group: \(payload), \(got) times")
+                    }
+                }
+            }
+        }
+        return faults.sorted()
+    }
 
     /// What was published and has not arrived where it must.
     var missing: [String] {

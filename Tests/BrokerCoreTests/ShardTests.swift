@@ -221,6 +221,91 @@ import Testing
         #expect(other.received().map(\.payload) == ["x"])
     }
 
+    // MARK: Shared subscriptions
+
+    private func members(
+        _ shards: [TestBroker], expiry: UInt32 = 0
+    ) -> [TestClient] {
+        shards.indices.map { index in
+            let names = (0...).lazy.map { "member-\($0)" }.filter {
+                shards.home(of: $0) === shards[index]
+            }
+            return shards[index].client(
+                names.first { _ in true } ?? "", cleanStart: expiry == 0, expiry: expiry
+            ).subscribed("$share/g/t", .exactlyOnce)
+        }
+    }
+
+    private func payloads(_ client: TestClient) -> [String] {
+        client.received().filter { $0.publish != nil }.map(\.payload)
+    }
+
+    @Test(arguments: [QoS.atMostOnce, .atLeastOnce, .exactlyOnce])
+    func `a message goes to one member of a group, in whatever shard, in turn`(qos: QoS) {
+        let shards = TestBroker.shards(3)
+        let clients = members(shards)
+        #expect(shards.allSatisfy { $0.shard.sharedSubscriptionCount == 1 })
+        for number in 0..<9 {
+            shards.client(at: number % 3).publish("t", "\(number)", qos)
+        }
+        let got = clients.map { payloads($0) }
+        #expect(got.map(\.count) == [3, 3, 3])
+        #expect(got.joined().sorted() == (0..<9).map { "\($0)" })
+    }
+
+    @Test func `what a member had not acknowledged goes to another shard when its session ends`() {
+        let shards = TestBroker.shards(2)
+        let clients = members(shards)
+        let publisher = shards.client(at: 0)
+        for number in 0..<4 { publisher.publish("t", "\(number)", .atLeastOnce) }
+        let before = payloads(clients[0])
+        #expect(before.count == 2)
+        #expect(payloads(clients[1]).count == 2)
+        clients[0].disconnect()
+        #expect(payloads(clients[1]) == before)
+    }
+
+    @Test func `by a setting it goes when the connection is lost, and comes from all shards`() {
+        var configuration = BrokerConfiguration()
+        configuration.redistributesOnDisconnect = true
+        let shards = TestBroker.shards(2, configuration)
+        let clients = members(shards, expiry: 100)
+        let publisher = shards.client(at: 0)
+        for number in 0..<4 { publisher.publish("t", "\(number)", .atLeastOnce) }
+        let first = payloads(clients[0])
+        let second = payloads(clients[1])
+        clients[0].drop()
+        #expect(payloads(clients[1]) == first)
+        clients[1].drop()
+        // The first whose client comes gets what the others left.
+        let again = members(shards, expiry: 100)[0]
+        #expect(payloads(again).sorted() == (first + second).sorted())
+    }
+
+    @Test func `a member that leaves while a message is under way has it given to another`() {
+        let shards = TestBroker.shards(2)
+        let clients = members(shards)
+        let publisher = shards.client(at: 0)
+        for shard in shards { shard.deliversAtOnce = false }
+        publisher.publish("t", "0", .atLeastOnce)
+        publisher.publish("t", "1", .atLeastOnce)
+        #expect(payloads(clients[0]).count == 1)
+        clients[1].unsubscribe("$share/g/t")
+        for _ in 0..<4 { for shard in shards { shard.deliverAllMail() } }
+        #expect(payloads(clients[0]).count == 1)
+    }
+
+    @Test func `what the server says of itself goes to a group once`() {
+        let shards = TestBroker.shards(3)
+        let clients = (0..<3).map { shards.client(at: $0).subscribed("$share/g/$SYS/#") }
+        for shard in shards {
+            shard.shard.publishAsServer(
+                topic: Array("$SYS/broker/uptime".utf8), payload: [49], retain: true, at: shard.now)
+            shard.settle()
+        }
+        #expect(clients.map { payloads($0).count }.reduce(0, +) == 1)
+    }
+
     // MARK: A shard that is behind
 
     @Test func `who publishes for a shard that is behind waits until it has caught up`() throws {

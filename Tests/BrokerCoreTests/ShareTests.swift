@@ -344,35 +344,37 @@ import Testing
             try TopicFilter($0)
         }
         var held: Set<[Int]> = []
-        var connected: Set<UInt32> = []
+        var connected: Set<ShareGroups.MemberID> = []
         for _ in 0..<400 {
-            let session = UInt32.random(in: 0..<6, using: &random)
+            let session = Int.random(in: 0..<6, using: &random)
+            let id = ShareGroups.MemberID(
+                shard: UInt16(session % 2), session: UInt32(session / 2))
             let choice = Int.random(in: 0..<filters.count, using: &random)
-            let key = [Int(session), choice]
+            let key = [session, choice]
             switch Int.random(in: 0..<10, using: &random) {
             case 0..<4:
                 let member = ShareGroups.Member(
-                    session: session, bits: SubscriptionBits(rawValue: 1))
+                    id: id, bits: SubscriptionBits(rawValue: 1))
                 let isTaken = groups.join(
-                    filters[choice], member, isConnected: connected.contains(session))
+                    filters[choice], member, isConnected: connected.contains(id))
                 #expect(isTaken)
                 held.insert(key)
             case 4..<6:
-                let wasHeld = groups.leave(filters[choice], session: session)
+                let wasHeld = groups.leave(filters[choice], member: id)
                 #expect(wasHeld == (held.remove(key) != nil))
             case 6:
-                groups.leaveAll(session)
-                held = held.filter { $0[0] != Int(session) }
+                groups.leaveAll(id)
+                held = held.filter { $0[0] != session }
             default:
-                let isConnected = connected.remove(session) == nil
-                if isConnected { connected.insert(session) }
-                groups.setConnected(session, isConnected)
+                let isConnected = connected.remove(id) == nil
+                if isConnected { connected.insert(id) }
+                groups.setConnected(id, isConnected)
             }
             groups.checkInvariants { connected.contains($0) }
             #expect(groups.count == held.count)
-            let mine = held.filter { $0[0] == Int(session) }
-            #expect(groups.filterCount(of: session) == mine.count)
-            #expect(groups.wildcardFilterCount(of: session) == mine.count { $0[1] >= 2 })
+            let mine = held.filter { $0[0] == session }
+            #expect(groups.filterCount(of: id) == mine.count)
+            #expect(groups.wildcardFilterCount(of: id) == mine.count { $0[1] >= 2 })
         }
     }
 }

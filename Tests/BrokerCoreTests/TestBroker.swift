@@ -221,7 +221,8 @@ extension TestBroker {
     static func shards(
         _ count: Int, _ configuration: BrokerConfiguration = BrokerConfiguration()
     ) -> [TestBroker] {
-        let board = ShardBoard(shards: count)
+        let board = ShardBoard(
+            shards: count, seed: 7, limits: configuration.limits.topics)
         let shards = (0..<count).map { index in
             TestBroker(
                 configuration, position: ShardPosition(index: index, count: count), board: board)

@@ -100,6 +100,20 @@ def test_order_of_each_publisher_and_topic_under_load(fleet_broker, connect):
         assert all(steps == sorted(steps) for steps in seen.values())
 
 
+def test_a_group_shares_over_all_loops(fleet_broker, connect):
+    broker = fleet_broker()
+    members = [connect(broker.port, f"member-{i}", version="5") for i in range(6)]
+    for member in members:
+        member.subscribe("$share/g/work/#", qos=2)
+    for number in range(60):
+        source = connect(broker.port, f"source-{number % 4}", version="5")
+        source.publish(f"work/{number}", str(number), qos=number % 3)
+    wait_until(lambda: sum(len(m.messages) for m in members) == 60, "60 messages")
+    assert {len(member.messages) for member in members} == {10}
+    topics = [message.topic for member in members for message in member.messages]
+    assert len(set(topics)) == 60
+
+
 def test_retained_messages_that_race_end_up_the_same_everywhere(fleet_broker, connect):
     broker = fleet_broker()
     sources = [connect(broker.port, f"racer-{i}") for i in range(6)]

@@ -65,13 +65,15 @@ extension BrokerShard {
             case .allowed: break
             }
         }
+        reviewMemberships(s)
         guard !denied.isEmpty else { return }
         for filter in denied { endSubscription(filter, s) }
         log(.rightsRevoked(clientID: sessions[s].clientID, subscriptions: denied.count))
     }
 
     func filters(of s: UInt32) -> [TopicFilter] {
-        var filters = shares.filters(of: s)
+        let id = memberID(s)
+        var filters = board.hasShares ? board.withShares { $0.filters(of: id) } : []
         subscriptions.forEachFilter(of: s) { bytes, _ in
             do throws(TopicError) {
                 filters.append(

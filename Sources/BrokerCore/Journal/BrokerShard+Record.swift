@@ -124,6 +124,12 @@ extension BrokerShard {
 
     // MARK: Messages to a session
 
+    /// The filter of the group that a message came through, if it did.
+    func share(_ options: DeliveryOptions) -> [UInt8]? {
+        options.group == 0
+            ? nil : board.withShares { $0.filter(numbered: options.group)?.bytes }
+    }
+
     /// Gives the message a position in the journal; 0 where it is not recorded.
     private mutating func takePosition(
         _ s: UInt32, _ message: Message
@@ -150,7 +156,7 @@ extension BrokerShard {
         journal.begin(.queued, durability)
         journal.put(sessions[s].number)
         journal.put(position)
-        journal.put(options, share: shares.filter(numbered: options.group)?.bytes)
+        journal.put(options, share: share(options))
         journal.put(place)
         return position
     }
@@ -176,7 +182,7 @@ extension BrokerShard {
         journal.begin(.inFlight, durability)
         journal.put(sessions[s].number)
         journal.put(position)
-        journal.put(options, share: shares.filter(numbered: options.group)?.bytes)
+        journal.put(options, share: share(options))
         journal.put(stage)
         journal.put(UInt64(packetID))
         if let place { journal.put(place) }
@@ -215,7 +221,17 @@ extension BrokerShard {
         forget(s, entry.message)
     }
 
-    private mutating func forget(_ s: UInt32, _ message: Message) {
+    /// Messages that another session has got in its place.
+    mutating func recordDropped(_ positions: [UInt64], ofSession number: UInt64) {
+        for position in positions {
+            journal.beginLazily(.dropped)
+            journal.put(number)
+            journal.put(position)
+        }
+    }
+
+    /// It is not kept any more.
+    mutating func forget(_ s: UInt32, _ message: Message) {
         journal.dead(message.keptBytes)
         sessions[s].keptBytes -= message.keptBytes
     }
@@ -267,6 +283,13 @@ extension BrokerShard {
         journal.beginLazily(.taken)
         journal.put(shard)
         journal.put(serial)
+    }
+
+    mutating func recordTaken(_ taken: TakenShare) {
+        journal.beginLazily(.takenShare)
+        journal.put(taken.origin.shard)
+        journal.put(taken.origin.serial)
+        journal.put(taken.filter)
     }
 
     /// How many shards write to the store.

@@ -5,6 +5,9 @@ struct RestoredShard {
     /// The shard of the store that each session comes from, by its index; only where messages were held.
     var origins: [UInt32: UInt16] = [:]
     let taken: [UInt16: [UInt16: UInt64]]
+    let takenShares: Set<TakenShare>
+    /// Messages of groups, whose numbers are not known before all members are there.
+    var shared: [(session: UInt32, position: UInt64, filter: [UInt8])] = []
     let shardCount: Int
     let layoutChanged: Bool
 
@@ -31,13 +34,17 @@ extension BrokerShard {
         let mine = UInt16(truncatingIfNeeded: position.index)
         let isSame = state.shardCount == position.count && !state.isSalvaged
         restored = RestoredShard(
-            taken: state.taken, shardCount: state.shardCount, layoutChanged: !isSame)
+            taken: state.taken, takenShares: state.allTakenShares, shardCount: state.shardCount,
+            layoutChanged: !isSame)
         journal.resume(
             after: state.lastTurns[mine] ?? TurnNumber(rawValue: 0),
             storedBytes: state.bytes[mine] ?? 0)
         if isSame {
             for (shard, serial) in state.taken[mine] ?? [:] where shard < position.count {
                 exchange.peers[Int(shard)].taken = serial
+            }
+            exchange.takenShares = (state.takenShares[mine] ?? []).sorted { left, right in
+                (left.origin.shard, left.origin.serial) < (right.origin.shard, right.origin.serial)
             }
         }
         exchange.lastSerial = state.lastSerial
@@ -49,7 +56,6 @@ extension BrokerShard {
         if nextSweep < .distantFuture { addDeadline(nextSweep, .sweep, 0, 0) }
         board.adopt(state.meter)
         var messages = 0
-        var sharing: [(UInt32, RecoveredState.Session)] = []
         for name in state.sessions.keys.sorted() {
             guard let clientID = state.sessions[name]?.clientID,
                 ShardPosition.shard(ofClientID: clientID.span, count: position.count)
@@ -63,11 +69,9 @@ extension BrokerShard {
             let number = isSame ? name.number : nextSessionNumber
             messages += restore(session, number, now)
             nextSessionNumber = max(nextSessionNumber, number + 1)
-            guard let s = sessionsByClientID[clientID] else { continue }
-            if session.hasSharedMessages { sharing.append((s, session)) }
-            if notesOrigins { restored?.origins[s] = name.shard }
+            guard notesOrigins, let s = sessionsByClientID[clientID] else { continue }
+            restored?.origins[s] = name.shard
         }
-        for (s, session) in sharing { restoreShares(s, session) }
         for held in held { restore(held) }
         return messages
     }
@@ -152,7 +156,7 @@ extension BrokerShard {
     ) {
         // Limits may have become tighter; what a client was granted stays.
         let limits = TopicLimits(maximumLevels: .max, maximumWildcardFilters: .max)
-        guard !isShared || offersShares,
+        guard
             let filter = try? TopicFilter(
                 validating: bytes.span, limits: limits, sharedSubscriptions: isShared)
         else { return }
@@ -163,6 +167,7 @@ extension BrokerShard {
         var inFlight: [InFlightWindow<InFlightMessage>.Kept] = []
         for position in kept.entries.keys.sorted() {
             guard let entry = kept.entries[position] else { continue }
+            if let share = entry.share { restored?.shared.append((s, position, share)) }
             if let message = entry.message {
                 sessions[s].keptBytes += message.keptBytes
                 journal.live(message.keptBytes)
@@ -220,6 +225,7 @@ extension BrokerShard {
     /// that were to end with their connections. Call it once every shard is restored.
     public mutating func routeRestored(at now: MonotonicTime) {
         guard journal.isRecording else { return }
+        restoreShares()
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) {
             if sessions[s].isTransient { endSession(s, now) }
         }
@@ -249,6 +255,5 @@ extension BrokerShard {
             restored.origins[match.subscriber].map { restored.hasTaken(origin, $0) } == true
         }
         _ = deliverMatches(source, &delivery, from: publisher)
-        if !shares.isEmpty { _ = deliverShared(source, &delivery) }
     }
 }

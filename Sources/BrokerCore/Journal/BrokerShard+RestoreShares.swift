@@ -2,15 +2,21 @@ import MQTT
 
 /// Messages of shared subscriptions, which go to another member when their session ends.
 extension BrokerShard {
-    /// Tells a session's messages which group they are of, once the members of all groups are there: it may have
-    /// left its own, and then only others know it.
-    mutating func restoreShares(_ s: UInt32, _ kept: RecoveredState.Session) {
-        var groups: [UInt64: UInt32] = [:]
-        for (position, entry) in kept.entries {
-            guard let share = entry.share, let group = shares.group(of: share) else { continue }
-            groups[position] = shares.number(of: group)
+    /// Tells messages which group they are of, once the members of all groups are there: a session may have left
+    /// its own, and then only others know it.
+    mutating func restoreShares() {
+        var groups: [UInt32: [UInt64: UInt32]] = [:]
+        for (s, position, filter) in restored?.shared ?? [] {
+            let number = board.withShares { shares in
+                shares.group(of: filter).map { shares.number(of: $0) }
+            }
+            if let number { groups[s, default: [:]][position] = number }
         }
-        guard !groups.isEmpty else { return }
+        restored?.shared = []
+        for s in groups.keys.sorted() { restoreShares(s, groups[s] ?? [:]) }
+    }
+
+    private mutating func restoreShares(_ s: UInt32, _ groups: [UInt64: UInt32]) {
         sessions[s].hasSharedMessages = true
         for index in 0..<sessions[s].queue.count {
             guard let group = groups[sessions[s].queue[index].position] else { continue }
@@ -24,8 +30,4 @@ extension BrokerShard {
         sessions[s].window = InFlightWindow(
             restoring: inFlight, maximumSpan: Session.maximumSpan)
     }
-}
-
-extension RecoveredState.Session {
-    var hasSharedMessages: Bool { entries.values.contains { $0.share != nil } }
 }

@@ -21,7 +21,7 @@ extension BrokerShard {
     /// Bytes that the state would take if it were written anew, about.
     var liveBytes: Int {
         journal.liveBytes + retained.byteCount / position.count + sessions.count * 128
-            + subscriptionCount * 64
+            + subscriptions.count * 64
     }
 
     /// Begins to write everything anew when too much of what is stored is dead.
@@ -110,7 +110,7 @@ extension BrokerShard {
         for filter in filters(of: s).reversed() {
             let bits =
                 filter.isShared
-                ? shares.member(filter, session: s)?.bits.rawValue
+                ? membership(filter, s)?.bits.rawValue
                 : subscriptions.options(filter, subscriber: s)
             if let bits { recordSubscribed(s, filter, bits) }
         }
@@ -138,6 +138,7 @@ extension BrokerShard {
         for shard in exchange.peers.indices where exchange.peers[shard].taken > 0 {
             recordTaken(exchange.peers[shard].taken, of: shard)
         }
+        for taken in exchange.takenShares { recordTaken(taken) }
         for index in 0..<exchange.settlements.count {
             let settlement = exchange.settlements[index].settlement
             guard case .routed(let serial, let session, let message) = settlement else { continue }
@@ -170,7 +171,7 @@ extension BrokerShard {
         journal.put(sessions[s].number)
         journal.put(entry.position)
         journal.put(
-            entry.options, share: shares.filter(numbered: entry.options.group)?.bytes)
+            entry.options, share: share(entry.options))
         journal.put(place)
     }
 

@@ -19,6 +19,7 @@ extension BrokerShard {
         if restored != nil {
             // What was held is routed, and all shards are committed at once.
             exchange.settlements.removeAll()
+            exchange.takenShares = []
             for shard in exchange.peers.indices { exchange.peers[shard].taken = 0 }
         }
         var state = Rewrite(through: TurnNumber(rawValue: 0))
@@ -75,7 +76,7 @@ extension BrokerShard {
         {
             return true
         }
-        return isWanted || !shares.isEmpty && isWantedByShare(topic, isDurable: isDurable)
+        return isWanted || isWantedByShare(topic, isDurable: isDurable)
     }
 
     /// Whether there is no room for a message: in the store, or in memory.

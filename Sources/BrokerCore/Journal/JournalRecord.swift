@@ -61,6 +61,8 @@ enum JournalRecord: UInt8 {
     case taken = 25
     /// How many shards there are; where no turn says so, one.
     case layout = 26
+    /// Shard, serial number, filter of a group: a member here got this message, which that shard held.
+    case takenShare = 27
 }
 
 /// One instant by the clocks of a machine, so that a later process can tell how long ago it was.

@@ -60,6 +60,8 @@ public struct RecoveredState: ~Copyable {
     var held: [Name: Held] = [:]
     /// By the shard that routed: the last message of each shard that held some.
     private(set) var taken: [UInt16: [UInt16: UInt64]] = [:]
+    /// What groups got of that, by the shard of the member.
+    private(set) var takenShares: [UInt16: Set<TakenShare>] = [:]
     /// The highest number of a message that was held.
     private(set) var lastSerial: UInt64 = 0
     private var layout = 1
@@ -88,6 +90,9 @@ public struct RecoveredState: ~Copyable {
     }
 
     public var isEmpty: Bool { turns == 0 }
+    /// What groups got of that, with members of any shard.
+    var allTakenShares: Set<TakenShare> { takenShares.values.reduce(into: []) { $0.formUnion($1) } }
+
     /// Whether any message was held.
     var holdsAny: Bool { lastSerial > 0 }
     /// How many shards wrote.
@@ -161,7 +166,7 @@ public struct RecoveredState: ~Copyable {
             try readEntry(kind, bytes, &reading)
         case .incoming, .incomingReleased:
             try readIncoming(kind, bytes, &reading)
-        case .held, .routed, .taken, .layout:
+        case .held, .routed, .taken, .takenShare, .layout:
             try readHeld(kind, bytes, &reading)
         case .retained:
             let message = try reading.message(bytes)
@@ -332,6 +337,14 @@ extension RecoveredState {
             let serial = try reading.number(bytes)
             let known = taken[reading.shard]?[shard] ?? 0
             taken[reading.shard, default: [:]][shard] = max(known, serial)
+            lastSerial = max(lastSerial, serial)
+        case .takenShare:
+            let shard = try reading.reader.uint16(bytes)
+            let serial = try reading.number(bytes)
+            let filter = try reading.reader.counted(bytes)
+            let origin = HeldOrigin(shard: Int(shard), serial: serial)
+            takenShares[reading.shard, default: []].insert(
+                TakenShare(origin: origin, filter: filter))
             lastSerial = max(lastSerial, serial)
         case .layout:
             layout = try reading.reader.count(bytes, upTo: ShardPosition.maximumCount)

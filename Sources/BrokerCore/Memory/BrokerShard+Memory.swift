@@ -78,8 +78,10 @@ extension BrokerShard {
         var found = MatchBuffer()
         swap(&found, &matches)
         defer { swap(&found, &matches) }
-        shares.tree.match(topic, into: &found)
-        if !found.matches.isEmpty { return true }
+        if board.hasShares {
+            board.withShares { $0.tree.match(topic, into: &found) }
+            if !found.matches.isEmpty { return true }
+        }
         subscriptions.match(topic, into: &found)
         for index in found.matches.indices {
             let s = found.matches[index].subscriber

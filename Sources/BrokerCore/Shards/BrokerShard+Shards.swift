@@ -92,6 +92,7 @@ extension BrokerShard {
         guard owesWord || !outboxes[shard].isEmpty else { return false }
         swap(&mail, &outboxes[shard])
         mail.sender = position.index
+        mail.settled = exchange.settled
         mail.number = exchange.peers[shard].gathering
         exchange.peers[shard].gathering += 1
         if owesWord {
@@ -104,7 +105,7 @@ extension BrokerShard {
     /// Another shard has published something.
     public mutating func receive(_ mail: borrowing ShardMail, at now: MonotonicTime) {
         let source = mail.bytes.span
-        let mark = journal.mark
+        let (mark, awaits) = (journal.mark, exchange.awaits)
         for index in mail.entries.indices {
             let entry = mail.entries[index]
             guard entry.value == 0 else {
@@ -117,16 +118,21 @@ extension BrokerShard {
                 remainingExpiry: entry.remainingExpiry, now: now)
             _ = routeHere(source, &delivery, from: Connection.noSession)
         }
-        if mail.awaitsConfirmation || mail.confirmed != 0 { settle(mail, since: mark, now) }
+        if mail.awaitsConfirmation || mail.confirmed != 0 {
+            settle(mail, since: mark, relays: exchange.awaits != awaits, now)
+        }
     }
 
     private mutating func receive(_ value: ShardValue, _ now: MonotonicTime) {
         switch value {
         case .published(let message, let stamp, let origin):
-            routeHere(message, from: Connection.noSession, stamp: stamp, origin: origin, now)
+            routeHere(message, stamp: stamp, origin: origin, now)
             if let origin, journal.isRecording, restored?.layoutChanged != true {
                 recordTaken(origin.serial, of: origin.shard)
             }
+        case .shared(let message, let choice, let origin):
+            takeShared(message, choice, origin, now)
+        case .wanted(let member, let group): giveAway(member, group: group, now)
         }
     }
 }
@@ -190,7 +196,7 @@ extension BrokerShard {
     }
 
     /// Takes nothing more from a client until the shard that it publishes for has caught up.
-    private mutating func awaitShard(_ publisher: UInt32) {
+    mutating func awaitShard(_ publisher: UInt32) {
         guard publisher != Connection.noSession else { return }
         let c = sessions[publisher].connection
         guard c != Session.noConnection, !connections[c].awaitsShard else { return }

@@ -21,10 +21,15 @@ public final class ShardBoard: Sendable {
     private let meters: [MemoryMeter]
     private let recovered = AtomicLazyReference<MemoryMeter>()
 
-    public init(shards count: Int) {
+    private let shareGroups: Mutex<ShareGroups>
+    private let shareCount = Atomic<Int>(0)
+
+    /// - Parameter seed: secret and random, so that nobody can choose topics that collide.
+    public init(shards count: Int, seed: UInt64, limits: TopicLimits) {
         precondition(count > 0 && count <= ShardPosition.maximumCount, "too many shards")
         interest = count > 1 ? TopicInterest() : nil
         keeping = count > 1 ? TopicInterest() : nil
+        shareGroups = Mutex(ShareGroups(seed: seed, limits: limits))
         meters = (0..<count).map { _ in MemoryMeter() }
     }
 
@@ -38,6 +43,19 @@ public final class ShardBoard: Sendable {
         var sum = recovered.load()?.bytes ?? 0
         for meter in meters { sum &+= meter.bytes }
         return sum
+    }
+
+    /// Memberships in groups of shared subscriptions, of all sessions.
+    var shares: Int { shareCount.load(ordering: .relaxed) }
+    var hasShares: Bool { shares > 0 }
+
+    /// Lends the groups of shared subscriptions to `body`, which calls nothing that wants them too.
+    func withShares<Result: Sendable>(_ body: (inout ShareGroups) -> Result) -> Result {
+        shareGroups.withLock { groups in
+            let result = body(&groups)
+            shareCount.store(groups.count, ordering: .relaxed)
+            return result
+        }
     }
 
     /// The next place in the order of all retained messages. Never 0.

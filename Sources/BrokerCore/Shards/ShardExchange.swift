@@ -1,5 +1,12 @@
 import MQTT
 
+/// A message that a shard held, and a group that got it.
+struct TakenShare: Hashable {
+    var origin: HeldOrigin
+    /// With `$share/{name}/`.
+    var filter: [UInt8]
+}
+
 /// What a shard and the others owe each other where messages are kept: what crossed is confirmed once it
 /// is safe, and nothing is promised before.
 ///
@@ -31,7 +38,9 @@ struct ShardExchange {
 
     struct Unconfirmed {
         var number: UInt64
+        /// Committed it must be; complete, where the mail brought something for a third shard.
         var turn: TurnNumber
+        var relays = false
     }
 
     /// A turn that was handed over, with the mail that it awaits, by shard.
@@ -48,6 +57,8 @@ struct ShardExchange {
         case will(SessionID)
         /// A session that ended with its will.
         case ended(number: UInt64)
+        /// What a session got of shared subscriptions and others have now.
+        case left(session: UInt64, positions: [UInt64])
     }
 
     var peers: [Peer]
@@ -55,6 +66,12 @@ struct ShardExchange {
     var settlements = RingQueue<(turn: TurnNumber, settlement: Settlement)>()
     /// Counts what other shards were asked to commit: the same before and after what they need not.
     var awaits: UInt64 = 0
+    /// What groups got here, until the shards that held it know.
+    var takenShares: [TakenShare] = []
+    /// What this shard held up to this message is routed, which is committed.
+    var settled: UInt64 = 0
+    /// The same once the turn that was handed over is committed.
+    var settling: UInt64 = 0
     /// The number of the message that was held last.
     var lastSerial: UInt64 = 0
 
@@ -83,6 +100,8 @@ extension BrokerShard {
 
     /// Closes the turn for the other shards: what it awaits is known now.
     mutating func openTurn(_ now: MonotonicTime) {
+        exchange.settling = settledSerial
+        if journal.handedOver <= journal.committed { noteSettled() }
         exchange.openTurns.append(
             ShardExchange.OpenTurn(
                 turn: journal.handedOver, awaited: exchange.peers.map(\.awaited)))
@@ -92,9 +111,10 @@ extension BrokerShard {
     /// What mail brought is recorded; when all of it is safe its sender is told.
     @inline(never)
     mutating func settle(
-        _ mail: borrowing ShardMail, since mark: UInt64, _ now: MonotonicTime
+        _ mail: borrowing ShardMail, since mark: UInt64, relays: Bool, _ now: MonotonicTime
     ) {
         let sender = mail.sender
+        forgetTaken(of: sender, through: mail.settled)
         if mail.confirmed > exchange.peers[sender].confirmed {
             exchange.peers[sender].confirmed = mail.confirmed
             completeTurns(now)
@@ -102,7 +122,8 @@ extension BrokerShard {
         guard mail.awaitsConfirmation else { return }
         if journal.mark != mark {
             exchange.peers[sender].unconfirmed.append(
-                ShardExchange.Unconfirmed(number: mail.number, turn: journal.current))
+                ShardExchange.Unconfirmed(
+                    number: mail.number, turn: journal.current, relays: relays))
         } else if let last = exchange.peers[sender].lastUnconfirmed {
             // A confirmation is for all mail before it, too.
             exchange.peers[sender].unconfirmed.append(
@@ -112,10 +133,33 @@ extension BrokerShard {
         }
     }
 
-    /// Turns up to this one are committed: mail that they recorded is safe.
-    mutating func confirmMail(through turn: TurnNumber) {
+    /// What was handed over is committed, "routed" among it: what groups got of that need not be remembered.
+    mutating func noteSettled() {
+        exchange.settled = exchange.settling
+        forgetTaken(of: position.index, through: exchange.settled)
+    }
+
+    /// What this shard held up to this message is routed, and safe wherever it is kept.
+    private var settledSerial: UInt64 {
+        for index in 0..<exchange.settlements.count {
+            if case .routed(let serial, _, _) = exchange.settlements[index].settlement {
+                return serial - 1
+            }
+        }
+        return (heldMessages.peek { $0.serial }).map { $0 - 1 } ?? exchange.lastSerial
+    }
+
+    private mutating func forgetTaken(of shard: Int, through serial: UInt64) {
+        guard !exchange.takenShares.isEmpty else { return }
+        exchange.takenShares.removeAll { $0.origin.shard == shard && $0.origin.serial <= serial }
+    }
+
+    /// Turns were committed or completed: mail that they recorded is safe.
+    mutating func confirmMail() {
         for shard in exchange.peers.indices {
-            while let first = exchange.peers[shard].unconfirmed.first, first.turn <= turn {
+            while let first = exchange.peers[shard].unconfirmed.first,
+                first.turn <= (first.relays ? journal.completed : journal.committed)
+            {
                 _ = exchange.peers[shard].unconfirmed.popFirst()
                 exchange.peers[shard].safe = first.number
             }
@@ -129,6 +173,7 @@ extension BrokerShard {
         {
             _ = exchange.openTurns.popFirst()
             complete(open.turn)
+            confirmMail()
         }
     }
 
@@ -144,6 +189,8 @@ extension BrokerShard {
                     recordWillCleared(id.key.index)
                 }
             case .ended(let number): recordSessionEnd(number: number)
+            case .left(let session, let positions):
+                recordDropped(positions, ofSession: session)
             }
         }
     }

@@ -1,14 +1,18 @@
 import MQTT
 
 /// What one shard tells another beside the messages whose bytes stand in the mail.
-public enum ShardValue: Sendable {
+enum ShardValue: Sendable {
     /// A message that is an object already: retained (`stamp` is its place among all of them; 0 where it
     /// is not to be kept), large, a will, or one that was held for its commit (`origin`).
     case published(Message, stamp: UInt64, origin: HeldOrigin?)
+    /// A message for the one member of a group that was chosen.
+    case shared(Message, ShareChoice, origin: HeldOrigin?)
+    /// What a member whose client is away got of a group is wanted by the first one whose client is there.
+    case wanted(ShareGroups.MemberID, group: UInt32)
 }
 
 /// Which QoS 2 message a message was that a shard held for its commit.
-public struct HeldOrigin: Sendable, Equatable {
+public struct HeldOrigin: Sendable, Hashable {
     var shard: Int
     /// Numbers what that shard holds, in order.
     var serial: UInt64
@@ -38,6 +42,8 @@ public struct ShardMail: Sendable {
     var awaitsConfirmation = false
     /// The last mail of the receiver's of which all is safe with the sender.
     var confirmed: UInt64 = 0
+    /// What the sender held up to this message is routed, and it will know that after a crash.
+    var settled: UInt64 = 0
 
     private(set) var bytes: [UInt8] = []
     private(set) var entries: [Entry] = []
@@ -105,7 +111,8 @@ public struct ShardMail: Sendable {
 
     mutating func append(_ value: ShardValue) {
         switch value {
-        case .published(let message, _, _): valueBytes += message.cost
+        case .published(let message, _, _), .shared(let message, _, _): valueBytes += message.cost
+        case .wanted: break
         }
         values.append(value)
         entries.append(

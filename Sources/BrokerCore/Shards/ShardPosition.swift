@@ -68,6 +68,9 @@ struct ShardSet: Equatable {
     @inline(__always)
     func intersects(_ other: ShardSet) -> Bool { bits & other.bits != 0 }
 
+    @inline(__always)
+    func contains(_ shard: Int) -> Bool { bits >> UInt64(shard) & 1 == 1 }
+
     /// Takes the lowest one out.
     @inline(__always)
     mutating func popFirst() -> Int? {

@@ -49,7 +49,7 @@ struct SystemTopics {
         add("messages/stored", figures.storedMessages)
         add("messages/inflight", held.survey.inFlight)
         add("subscriptions/count", held.subscriptions)
-        add("shared_subscriptions/count", 0)
+        add("shared_subscriptions/count", held.sharedSubscriptions)
         add("retained messages/count", held.retainedMessages)
         add("store/messages/count", figures.storedMessages)
         add("store/messages/bytes", held.retainedBytes + held.survey.queuedBytes)
