@@ -69,6 +69,20 @@ extension BrokerShard {
         _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode = .success,
         since mark: UInt64
     ) {
+        gateAcknowledgement(c, kind, since: mark)
+        let first = UInt32(kind.rawValue) << 28 | (kind == .pubRel ? 0x0200_0000 : 0)
+        if reason == .success || !connections[c].isVersion5 {
+            connections[c].output.append(bigEndian: first | 0x0002_0000 | UInt32(packetID))
+        } else {
+            connections[c].output.append(bigEndian: first | 0x0003_0000 | UInt32(packetID))
+            connections[c].output.append(reason.rawValue)
+        }
+        counters.controlPacketsSent &+= 1
+        markDirty(c)
+    }
+
+    @inline(__always)
+    private mutating func gateAcknowledgement(_ c: UInt32, _ kind: PacketType, since mark: UInt64) {
         if journal.mark != mark {
             promise(c, acknowledgements: kind == .pubAck ? 1 : 0)
         } else if kind == .pubAck, connections[c].hasGates,
@@ -77,13 +91,25 @@ extension BrokerShard {
             // It promises nothing itself, and does not overtake what does.
             connections[c].gates[last].acknowledgements += 1
         }
-        let first = UInt32(kind.rawValue) << 28 | (kind == .pubRel ? 0x0200_0000 : 0)
-        if reason == .success || !connections[c].isVersion5 {
-            connections[c].output.append(bigEndian: first | 0x0002_0000 | UInt32(packetID))
-        } else {
-            connections[c].output.append(bigEndian: first | 0x0003_0000 | UInt32(packetID))
-            connections[c].output.append(reason.rawValue)
+    }
+
+    /// PUBACK or PUBREC for a message that is not taken; in words too, where they fit and are wanted.
+    /// [MQTT-3.4.2-2], [MQTT-3.5.2-2]
+    mutating func sendRefusal(
+        _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode,
+        _ detail: String
+    ) {
+        guard connections[c].isVersion5, connections[c].wantsProblemInformation,
+            fitsReasonString(c, detail, besides: 0)
+        else {
+            return sendAcknowledgement(c, kind, packetID, reason, since: journal.mark)
         }
+        gateAcknowledgement(c, kind, since: journal.mark)
+        var writer = PropertyWriter()
+        writer.add(.reasonString, string: detail)
+        Acknowledgement(
+            kind: kind, packetID: packetID, reasonCode: reason, properties: writer.properties
+        ).encode(from: writer.bytes.span, version: .v5_0, into: &connections[c].output)
         counters.controlPacketsSent &+= 1
         markDirty(c)
     }

@@ -63,7 +63,7 @@ extension BrokerShard {
         guard let packetID = publish.packetID else { preconditionFailure("QoS 1 has one") }
         if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
         if mustRefuseRetained(delivery.view, source, c) {
-            return sendAcknowledgement(c, .pubAck, packetID, .quotaExceeded, since: journal.mark)
+            return sendRefusal(c, .pubAck, packetID, .quotaExceeded, Self.noRetainedRoom)
         }
         let mark = journal.mark
         let taken = route(source, &delivery, from: connections[c].session)
@@ -86,7 +86,7 @@ extension BrokerShard {
         }
         if exceedsReceiveMaximum(c) { return failForReceiveMaximum(c, delivery.now) }
         if mustRefuseRetained(delivery.view, source, c) {
-            return sendAcknowledgement(c, .pubRec, packetID, .quotaExceeded, since: journal.mark)
+            return sendRefusal(c, .pubRec, packetID, .quotaExceeded, Self.noRetainedRoom)
         }
         sessions[s].incoming.insert(packetID)
         connections[c].openIncoming += 1
@@ -172,8 +172,10 @@ extension BrokerShard {
             let s = connections[c].session
             if !sessions[s].incoming.contains(packetID) { sessions[s].incoming.insert(packetID) }
         }
-        sendAcknowledgement(c, kind, packetID, reason, since: journal.mark)
+        sendRefusal(c, kind, packetID, reason, detail)
     }
+
+    private static var noRetainedRoom: String { "there is no room for more retained messages" }
 
     /// The beginning of a topic or filter for people, with three points where it is cut.
     static func shown(_ topic: Span<UInt8>) -> [UInt8] {

@@ -29,7 +29,7 @@ public final class Database {
     // MARK: Opening and closing
 
     /// Whether SQLite takes pages as it needs them, and not twenty at once; set before its first use.
-    private static let isPrepared = unsafe fleet_sqlite_without_page_reserve() == SQLITE_OK
+    private static let isPrepared = fleet_sqlite_without_page_reserve() == SQLITE_OK
 
     /// Opens or makes the store at `path`, brings it to the format of `schema`.
     public init(path: String, schema: Schema, options: StoreOptions) throws(StoreError) {

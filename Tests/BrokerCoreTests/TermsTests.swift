@@ -210,6 +210,29 @@ import Testing
 
     // MARK: Problem information
 
+    @Test func `a message that is not taken is refused in words, where they fit`() throws {
+        // [MQTT-3.4.2-2], [MQTT-3.5.2-2]
+        var configuration = BrokerConfiguration()
+        configuration.limits.retainedMessages = 0
+        let broker = TestBroker(configuration)
+        let client = broker.client("a")
+        client.publish("$SYS/x", "", .atLeastOnce, id: 1)
+        client.publish("$SYS/x", "", .exactlyOnce, id: 2)
+        client.publish("t", "kept", .atLeastOnce, retain: true, id: 3)
+        let answers = client.received()
+        #expect(
+            answers.map(\.description) == ["pubAck id1 0x87", "pubRec id2 0x87", "pubAck id3 0x97"])
+        #expect(
+            answers.map { $0.string(.reasonString) } == [
+                "the topic belongs to the server", "the topic belongs to the server",
+                "there is no room for more retained messages",
+            ])
+        let small = broker.client("b") { $0.add(.maximumPacketSize, uint32: 40) }
+        small.publish("$SYS/x", "", .atLeastOnce, id: 1)
+        let answer = try #require(small.received().first)
+        #expect(answer.description == "pubAck id1 0x87" && answer.properties.isEmpty)
+    }
+
     @Test
     func `without problem information nothing but PUBLISH, CONNACK and DISCONNECT explains itself`()
         throws

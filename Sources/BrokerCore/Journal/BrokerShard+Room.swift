@@ -101,7 +101,8 @@ extension BrokerShard {
         if position.count > 1 || memory.isTight { watchRoom(now) }
         if connections[c].isVersion5, let packetID = publish.packetID {
             let kind: PacketType = publish.qos == .atLeastOnce ? .pubAck : .pubRec
-            return sendAcknowledgement(c, kind, packetID, .quotaExceeded, since: journal.mark)
+            return sendRefusal(
+                c, kind, packetID, .quotaExceeded, "there is no room to keep the message")
         }
         guard publish.packetID != nil else { return }
         connections[c].awaitsRoom = true
