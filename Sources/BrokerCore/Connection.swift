@@ -33,8 +33,19 @@ struct Connection: ~Copyable {
     var setup = OnDemand<ConnectionSetup>()
     /// What is needed while something is held back or put together.
     var traffic = OnDemand<ConnectionTraffic>()
-    var phase = Phase.awaitingConnect
     var decoder: PacketDecoder
+    // By size, so that nothing is lost to alignment.
+    /// What `MemoryUse.bufferBytes` counts of `input` and `output`.
+    var countedBuffers: UInt32 = 0
+    /// How many QoS 1 and 2 messages may await the client's acknowledgement.
+    var sendQuota: Int32 = 0
+    /// The client's Maximum Packet Size.
+    var maximumPacketSize = UInt32(WireLimits.largestPacketSize)
+    var session = Connection.noSession
+    /// The largest topic alias that the client is sent; 0 for none.
+    var outgoingAliasMaximum: UInt16 = 0
+    var keepAliveSeconds: UInt16 = 0
+    var phase = Phase.awaitingConnect
     /// Reason strings and user properties may be sent with anything. [MQTT-3.1.2-29]
     var wantsProblemInformation = true
     var isBridge = false
@@ -46,9 +57,6 @@ struct Connection: ~Copyable {
     var isReadingPaused = false
     /// A full output dropped a message since it was last empty.
     var isSlow = false
-    var keepAliveSeconds: UInt16 = 0
-    /// What `MemoryUse.bufferBytes` counts of `input` and `output`.
-    var countedBuffers: UInt32 = 0
     /// Its session has look-ups of retained messages to come; until they are done, no further packet
     /// is taken.
     var awaitsLookups = false
@@ -60,13 +68,6 @@ struct Connection: ~Copyable {
     var awaitsCommit = false
     /// It publishes for a shard that is behind: nothing is read until that has caught up.
     var awaitsShard = false
-    /// How many QoS 1 and 2 messages may await the client's acknowledgement.
-    var sendQuota: Int32 = 0
-    /// The largest topic alias that the client is sent; 0 for none.
-    var outgoingAliasMaximum: UInt16 = 0
-    /// The client's Maximum Packet Size.
-    var maximumPacketSize = UInt32(WireLimits.largestPacketSize)
-    var session = Connection.noSession
     var connectedAt = MonotonicTime.zero
     var lastReceived: MonotonicTime
     /// The deadline in the shard's heap that counts.
