@@ -184,6 +184,7 @@ extension BrokerShard {
         if let deadline = keepAliveDeadline(c) {
             setConnectionDeadline(c, deadline)
         } else {
+            deadlines.abandon(connections[c].deadline)
             connections[c].deadline = .distantFuture
         }
     }
@@ -312,6 +313,7 @@ extension BrokerShard {
         if !overtaken.isEmpty { overtaken[s] = nil }
         let clientID = sessions[s].clientID
         if sessionsByClientID[clientID] == s { sessionsByClientID[clientID] = nil }
+        deadlines.abandon(sessions[s].deadline)
         _ = sessions.remove(s)
     }
 }

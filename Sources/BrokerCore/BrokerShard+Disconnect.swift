@@ -66,6 +66,7 @@ extension BrokerShard {
         guard connections[c].phase != .closing else { return }
         let wasConnected = connections[c].phase == .connected
         connections[c].phase = .closing
+        deadlines.abandon(connections[c].deadline)
         connections[c].deadline = .distantFuture
         if connections[c].hasInput { connections[c].input.removeAll() }
         countConnecting(c, now)

@@ -93,6 +93,7 @@ extension BrokerShard {
     }
 
     mutating func setConnectionDeadline(_ c: UInt32, _ time: MonotonicTime) {
+        deadlines.abandon(connections[c].deadline)
         connections[c].deadline = time
         let key = connections.key(at: c)
         addDeadline(time, .connection, key.index, key.generation)
@@ -102,6 +103,7 @@ extension BrokerShard {
     mutating func scheduleSession(_ s: UInt32) {
         let time = min(sessions[s].willDue, sessions[s].expiresAt)
         guard time != sessions[s].deadline else { return }
+        deadlines.abandon(sessions[s].deadline)
         sessions[s].deadline = time
         let key = sessions.key(at: s)
         if time < .distantFuture { addDeadline(time, .session, key.index, key.generation) }
@@ -112,12 +114,14 @@ extension BrokerShard {
     ) {
         deadlines.add(
             Deadlines.Entry(time: time, index: index, generation: generation, subject: subject))
-        if deadlines.count > 64 + 2 * (connections.count + sessions.count) {
+        if deadlines.isMostlyStale
+            || deadlines.count > 64 + 2 * (connections.count + sessions.count)
+        {
             forgetStaleDeadlines()
         }
     }
 
-    /// A storm of reconnects leaves deadlines of connections that are gone.
+    /// Each CONNECT leaves the deadline by which it had to come, and each end of a connection its keep-alive.
     private mutating func forgetStaleDeadlines() {
         var heap = Deadlines()
         swap(&heap, &deadlines)

@@ -28,6 +28,16 @@ struct Deadlines {
     }
 
     private var heap: [Entry] = []
+    /// Entries, about, that their owners do not note any more.
+    private(set) var staleCount = 0
+
+    /// Whether so many are stale that it is time to forget them; that costs each of them little.
+    var isMostlyStale: Bool { staleCount > 64 + heap.count / 2 }
+
+    /// Its owner notes another deadline than `time`, or none.
+    mutating func abandon(_ time: MonotonicTime) {
+        if time != .distantFuture { staleCount += 1 }
+    }
 
     var count: Int { heap.count }
     var earliest: MonotonicTime? { heap.first?.time }
@@ -46,6 +56,7 @@ struct Deadlines {
     /// Takes the earliest entry that is due at `now`.
     mutating func popDue(at now: MonotonicTime) -> Entry? {
         guard let first = heap.first, first.time <= now else { return nil }
+        staleCount = min(staleCount, heap.count - 1)
         let last = heap.removeLast()
         if !heap.isEmpty {
             heap[0] = last
@@ -54,9 +65,10 @@ struct Deadlines {
         return first
     }
 
-    /// Forgets the entries that no longer count; called when they may outnumber those that do.
+    /// Forgets the entries that no longer count; called when they outnumber those that do.
     mutating func keep(where counts: (Entry) -> Bool) {
         heap.removeAll { !counts($0) }
+        staleCount = 0
         if heap.count < 2 { return }
         for parent in stride(from: heap.count / 2 - 1, through: 0, by: -1) {
             siftDown(from: parent)

@@ -71,6 +71,22 @@ import Testing
         #expect(MemoryLayout<Connection>.stride <= 144)
     }
 
+    @Test func `deadlines that nobody notes any more are told`() {
+        var deadlines = Deadlines()
+        for number in 0..<200 {
+            let time = MonotonicTime(nanoseconds: UInt64(number))
+            deadlines.add(
+                Deadlines.Entry(
+                    time: time, index: UInt32(number), generation: 0, subject: .connection))
+            #expect(!deadlines.isMostlyStale)
+        }
+        for number in 0..<165 { deadlines.abandon(MonotonicTime(nanoseconds: UInt64(number))) }
+        deadlines.abandon(.distantFuture)
+        #expect(deadlines.isMostlyStale)
+        deadlines.keep { $0.index >= 165 }
+        #expect(!deadlines.isMostlyStale && deadlines.count == 35)
+    }
+
     @Test func `deadlines come up in order`() {
         var random = SplitMix(state: 5)
         var deadlines = Deadlines()

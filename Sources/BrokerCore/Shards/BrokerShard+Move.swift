@@ -50,6 +50,7 @@ extension BrokerShard {
         connectingBytes -= connections[c].countedBytes
         forgetBuffers(c)
         let connection = connections.remove(c)
+        deadlines.abandon(connection.deadline)
         tellCounts()
         return MovedConnection(
             rules: connection.rules.value, identity: connection.identity, nonce: connection.nonce,

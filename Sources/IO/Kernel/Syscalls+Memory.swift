@@ -19,6 +19,27 @@ extension Syscalls {
         }
     }
 
+    /// Gives back what lies below the calling function on the main thread's stack, where the start was deeper.
+    static func releaseStack(maps: String) {
+        guard let line = maps.split(separator: "\n").first(where: { $0.hasSuffix("[stack]") }),
+            let start = UInt(line.prefix { $0 != "-" }, radix: 16)
+        else { return }
+        var here: UInt8 = 0
+        // SAFETY: only the address is looked at.
+        let top = unsafe withUnsafePointer(to: &here) { unsafe UInt(bitPattern: $0) }
+        let end = (top &- stackInUse) & ~4095
+        // On another thread's stack there is nothing of this.
+        guard top > start, end > start, top - start < maximumStack else { return }
+        // SAFETY: below all that functions on this stack, this one among them, have in use; it reads as zero
+        // when it is used again.
+        unsafe madvise(
+            UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
+    }
+
+    /// What this function and madvise may use below the address that it looks at.
+    private static var stackInUse: UInt { 8 * 1024 }
+    private static var maximumStack: UInt { 1 << 30 }
+
     private static func isCode(_ permissions: Substring, at offset: Substring) -> Bool {
         permissions == "r-xp" || permissions == "r--p" && !offset.contains { $0 != "0" }
     }
@@ -36,7 +57,9 @@ public enum ProcessMemory {
     /// goes to the kernel. Once a daemon has started, that is nearly half.
     public static func release() {
         guard let maps = try? Files.read("/proc/self/maps", limit: 1 << 20) else { return }
-        Syscalls.releaseCode(maps: String(decoding: maps, as: UTF8.self))
+        let text = String(decoding: maps, as: UTF8.self)
+        Syscalls.releaseCode(maps: text)
+        Syscalls.releaseStack(maps: text)
         // What was allocated and freed meanwhile, malloc_trim(3).
         _ = malloc_trim(0)
     }
