@@ -13,14 +13,14 @@ import Testing
         live(seed, shards: 1)
     }
 
-    @Test(arguments: [2, 3], 1...scaled(300, 10_000))
+    @Test(arguments: [2, 3], 1...scaled(120, 10_000))
     func `nor does one of several shards, whose commits end and mail arrives in any order`(
         count: Int, seed: UInt64
     ) {
         live(seed, shards: count)
     }
 
-    @Test(arguments: [1, 2, 3], 1...scaled(150, 5_000))
+    @Test(arguments: [1, 2, 3], 1...scaled(60, 5_000))
     func `each message reaches one member of a group, QoS 2 one and only one`(
         count: Int, seed: UInt64
     ) {

@@ -139,9 +139,9 @@ private func onOwnThread<Value: Sendable>(_ body: @escaping @Sendable () -> Valu
     @Test func aSecondSignalEndsItAtOnce() async throws {
         let clock = ContinuousClock()
         let start = clock.now
-        let (code, diary) = try await run("act = \"hurry\"", stopTime: .seconds(300))
+        let (code, diary) = try await run("act = \"hurry\"", stopTime: .seconds(3_600))
         #expect((code, diary) == (.success, "start nobody\nstop\n"))
-        #expect(clock.now - start < .seconds(300))
+        #expect(clock.now - start < .seconds(3_600))
     }
 
     @Test func hangUpRereadsTheConfiguration() async throws {
