@@ -197,11 +197,13 @@ def test_without_a_broker_the_error_says_where_was_looked(tmp_path):
 def test_the_socket_is_the_groups_and_goes_with_the_broker(fleet_broker, tmp_path):
     path = tmp_path / "own.sock"
     broker = fleet_broker(f'[control]\nsocket = "{path}"\n')
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    # It listens for clients first.
+    wait_until(lambda: path.exists() and stat.S_IMODE(os.stat(path).st_mode) == 0o660, "the socket")
     assert control(broker, "clients", socket_path=path).returncode == 0
     broker.stop()
     assert not path.exists()
     killed = fleet_broker()
+    wait_until(lambda: (killed.state / "control.sock").exists(), "the socket")
     killed.kill()
     assert (killed.state / "control.sock").exists()
     killed.start()
