@@ -1,11 +1,10 @@
 /// Who asks for which topics.
 ///
 /// A trie over levels in flat arrays: a slab of nodes, levels known by number (`LevelTable`), and
-/// one table that finds a child by its parent and level. An only child needs no table, which spares
-/// the match of a large tree most of what misses the caches. A match looks only at nodes that the
-/// levels of its topic reach, allocates nothing, and does not depend on the number of other
-/// subscriptions but for the caches of the machine. A node costs 24 bytes and its slot, a
-/// subscription 28 bytes and its slot.
+/// one table that finds a child by its parent and level; an only child is named by its parent. A
+/// match looks only at nodes that the levels of its topic reach, allocates nothing, and does not
+/// depend on the number of other subscriptions but for the caches of the machine. A node costs 24
+/// bytes and its slot, a subscription 28 bytes and its slot.
 ///
 /// Subscribers are small dense numbers, such as the places of sessions in a slab: memory grows with
 /// the largest one.
