@@ -218,7 +218,8 @@ def with_users(row):
 def with_threads(row):
     return dataclasses.replace(
         row, key=f"threads-{row.key}", title=f"{row.title}, two threads", peers=False,
-        setup=dataclasses.replace(row.setup, threads=2, durability="memory"), aim=Aim(1.15, 1.15, f"row {row.key}"))
+        setup=dataclasses.replace(row.setup, threads=2),
+        aim=Aim(1.15, 1.15, f"row {row.key}"))
 
 
 GROUPS = {

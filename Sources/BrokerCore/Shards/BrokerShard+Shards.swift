@@ -43,9 +43,8 @@ extension BrokerShard {
     /// Finds who may want a topic, and who of them may keep what it brings.
     @inline(__always)
     private mutating func seek(_ topic: Span<UInt8>) {
-        guard let interest = board.interest, let keeping = board.keeping,
-            !soughtTopic.isRepeated(topic, at: interest.changes &+ keeping.changes)
-        else { return }
+        if soughtTopic.isRepeated(topic, at: board.interestChanges) { return }
+        guard let interest = board.interest, let keeping = board.keeping else { return }
         soughtShards.bits = interest.shards(wanting: topic, among: others.bits)
         soughtKeepers.bits =
             keptInterest == nil ? 0 : keeping.shards(wanting: topic, among: others.bits)
