@@ -32,6 +32,13 @@ extension BrokerShard {
         detail.utf8.count + besides + 16 <= connections[c].maximumPacketSize
     }
 
+    /// Whether an acknowledgement says in words what is wrong: where its client wants that, and they fit.
+    /// [MQTT-3.1.2-29]
+    private func mayExplain(_ c: UInt32, _ detail: String, besides: Int = 0) -> Bool {
+        connections.read(c) { $0.isVersion5 && $0.wantsProblemInformation }
+            && fitsReasonString(c, detail, besides: besides)
+    }
+
     /// What is said with an end: a server that serves instead, and why, as far as the client takes it.
     /// [MQTT-3.2.2-19], [MQTT-3.14.2-3]
     func farewell(_ c: UInt32, _ detail: String, server: [UInt8]) -> PropertyWriter {
@@ -99,9 +106,7 @@ extension BrokerShard {
         _ c: UInt32, _ kind: PacketType, _ packetID: UInt16, _ reason: ReasonCode,
         _ detail: String
     ) {
-        guard connections[c].isVersion5, connections[c].wantsProblemInformation,
-            fitsReasonString(c, detail, besides: 0)
-        else {
+        guard mayExplain(c, detail) else {
             return sendAcknowledgement(c, kind, packetID, reason, since: journal.mark)
         }
         gateAcknowledgement(c, kind, since: journal.mark)
@@ -121,9 +126,8 @@ extension BrokerShard {
     ) {
         if journal.mark != mark { promise(c) }
         var writer = PropertyWriter()
-        if connections[c].isVersion5, connections[c].wantsProblemInformation, !detail.isEmpty,
-            fitsReasonString(c, detail, besides: codes.count)  // [MQTT-3.9.2-1]
-        {
+        // [MQTT-3.9.2-1]
+        if !detail.isEmpty, mayExplain(c, detail, besides: codes.count) {
             writer.add(.reasonString, string: detail)
         }
         var arena: [UInt8] = []

@@ -80,13 +80,7 @@ extension BrokerShard {
         _ now: MonotonicTime
     ) -> Bool {
         let awaits = exchange.awaits
-        guard let remaining = message.remainingSeconds(at: now) else {
-            counters.droppedExpired += 1
-            return false
-        }
-        var delivery = Delivery(
-            view: message.view, message: message, origin: origin, remainingExpiry: remaining,
-            now: now)
+        guard var delivery = delivery(of: message, origin: origin, now) else { return false }
         let body = message.body
         if position.count > 1 { _ = forward(body.span, &delivery, from: publisher) }
         deliverHere(body.span, &delivery, from: publisher)
@@ -98,15 +92,23 @@ extension BrokerShard {
     mutating func routeHere(
         _ message: Message, stamp: UInt64, origin: HeldOrigin?, _ now: MonotonicTime
     ) {
-        guard !message.isExpired(at: now) else {
-            counters.droppedExpired += 1
-            return
-        }
-        var delivery = Delivery(
-            view: message.view, message: message, origin: origin,
-            stamp: stamp, remainingExpiry: message.remainingExpiry(at: now) ?? 0, now: now)
+        guard var delivery = delivery(of: message, origin: origin, now) else { return }
+        delivery.stamp = stamp
         let body = message.body
         deliverHere(body.span, &delivery, from: Connection.noSession)
+    }
+
+    /// A message that is an object already, on its way; `nil`, and counted, once its time is over.
+    mutating func delivery(
+        of message: Message, origin: HeldOrigin?, _ now: MonotonicTime
+    ) -> Delivery? {
+        guard let remaining = message.remainingSeconds(at: now) else {
+            counters.droppedExpired += 1
+            return nil
+        }
+        return Delivery(
+            view: message.view, message: message, origin: origin, remainingExpiry: remaining,
+            now: now)
     }
 
     /// Routes a message that is an object to this shard's sessions.

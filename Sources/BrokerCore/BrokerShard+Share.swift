@@ -52,11 +52,14 @@ extension BrokerShard {
     ) {
         var options = choice.options(delivery.view)
         guard choice.member.id.shard == position.index else {
-            let isKept = choice.member.isKept && options.qos != .atMostOnce
-            if crowded.contains(Int(choice.member.id.shard)) { awaitShard(publisher) }
-            return send(
-                choice, delivery.shared(in: source, counting: meter), delivery.origin,
-                isKept: isKept)
+            let shard = Int(choice.member.id.shard)
+            if crowded.contains(shard) { awaitShard(publisher) }
+            let message = delivery.shared(in: source, counting: meter)
+            outboxes[shard].append(.shared(message, choice, origin: delivery.origin))
+            if choice.member.isKept && options.qos != .atMostOnce {
+                awaitPeers(ShardSet(only: shard))
+            }
+            return
         }
         if options.qos != .atMostOnce {
             options.group = choice.group
@@ -64,15 +67,6 @@ extension BrokerShard {
             if let origin = delivery.origin { noteTaken(origin, choice.group) }
         }
         deliver(to: choice.member.id.session, options, source, &delivery)
-    }
-
-    /// Sends a message to a member in another shard.
-    private mutating func send(
-        _ choice: ShareChoice, _ message: Message, _ origin: HeldOrigin?, isKept: Bool
-    ) {
-        let shard = Int(choice.member.id.shard)
-        outboxes[shard].append(.shared(message, choice, origin: origin))
-        if isKept { awaitPeers(ShardSet(only: shard)) }
     }
 
     /// Whether a group had got this message when the process before this one ended.
@@ -101,13 +95,7 @@ extension BrokerShard {
         guard isMember, sessions.isOccupied(s) else {
             return giveToMember(of: choice.group, message, origin, now)
         }
-        guard let remaining = message.remainingSeconds(at: now) else {
-            counters.droppedExpired += 1
-            return
-        }
-        var delivery = Delivery(
-            view: message.view, message: message, origin: origin, remainingExpiry: remaining,
-            now: now)
+        guard var delivery = delivery(of: message, origin: origin, now) else { return }
         let body = message.body
         deliver(choice, body.span, &delivery)
     }
@@ -242,13 +230,7 @@ extension BrokerShard {
     private mutating func giveToMember(
         of number: UInt32, _ message: Message, _ origin: HeldOrigin?, _ now: MonotonicTime
     ) {
-        guard let remaining = message.remainingSeconds(at: now) else {
-            counters.droppedExpired += 1
-            return
-        }
-        var delivery = Delivery(
-            view: message.view, message: message, origin: origin, remainingExpiry: remaining,
-            now: now)
+        guard var delivery = delivery(of: message, origin: origin, now) else { return }
         let body = message.body
         let board = board
         let choice = board.withShares { groups in
@@ -274,7 +256,7 @@ extension BrokerShard {
         let awaits = exchange.awaits
         redistribute(taken, now)
         if exchange.awaits == awaits {
-            recordDropped(positions, ofSession: number)
+            for position in positions { recordDropped(position, ofSession: number) }
         } else {
             exchange.settlements.append(
                 (journal.current, .left(session: number, positions: positions)))

@@ -59,7 +59,7 @@ final class MortalBroker {
             shard.shard.restore(&state, at: time)
         }
         for shard in shards { shard.shard.routeRestored(at: time) }
-        for shard in shards { shard.exchangeMail() }
+        shards.exchangeMail(at: time)
         if isNew {
             stored = shards.map { shard in
                 shard.shard.rewriteWhole(at: time)

@@ -113,23 +113,6 @@ final class TestBroker {
     /// All mail of this shard that is under way arrives.
     func deliverAllMail() { while deliverMail() {} }
 
-    /// What a start leaves for the other shards arrives, before anything is committed.
-    func exchangeMail() {
-        var isQuiet = false
-        while !isQuiet {
-            isQuiet = true
-            for sender in shards {
-                for receiver in shards {
-                    var mail = ShardMail()
-                    guard sender.shard.takeMail(for: receiver.shard.position.index, &mail)
-                    else { continue }
-                    receiver.shard.receive(mail, at: now)
-                    isQuiet = false
-                }
-            }
-        }
-    }
-
     /// Moves the connections that are to be moved.
     func moveWaiting() {
         let all = moving
@@ -233,6 +216,22 @@ extension TestBroker {
 }
 
 extension [TestBroker] {
+    /// What a start leaves for other shards arrives, before anything is committed.
+    func exchangeMail(at now: MonotonicTime) {
+        var mail = ShardMail()
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            for sender in self {
+                for receiver in indices where sender.shard.takeMail(for: receiver, &mail) {
+                    self[receiver].shard.receive(mail, at: now)
+                    mail.removeAll()
+                    isQuiet = false
+                }
+            }
+        }
+    }
+
     /// The shard of a client identifier.
     func home(of clientID: String) -> TestBroker {
         let name = Array<UInt8>(clientID.utf8)

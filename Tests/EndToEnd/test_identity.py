@@ -139,20 +139,27 @@ def test_a_self_signed_client_certificate_says_why(fleet_broker, keys, tmp_path)
     broker.process.wait_for("connection refused.*self.signed certificate")
 
 
+class RevokingKeys:
+    """Keys of a server and of two clients, and the list of those that were revoked."""
+
+    def __init__(self, folder):
+        self.authority = Revoking(folder / "ca")
+        self.server = self.authority.issue("server")
+        self.barn = self.authority.issue("barn")
+        self.other = self.authority.issue("other")
+        self.crl = self.authority.revoke()
+
+
 def test_a_revocation_list_is_read_again_at_a_reload(fleet_broker, tmp_path):
-    class Keys:
-        authority = Revoking(tmp_path / "ca")
-        server = authority.issue("server")
-        barn = authority.issue("barn")
-        other = authority.issue("other")
-    crl = Keys.authority.revoke()
-    broker = fleet_broker(listener(Keys, f'user_from = "cn"\nclient_crl = "{crl}"'), listen=None)
-    stays = client(broker, Keys, Keys.other, client_id="stays").connected()
-    client(broker, Keys, Keys.barn).connected().disconnect()
-    Keys.authority.revoke(Keys.barn[0])
+    keys = RevokingKeys(tmp_path)
+    crl = keys.crl
+    broker = fleet_broker(listener(keys, f'user_from = "cn"\nclient_crl = "{crl}"'), listen=None)
+    stays = client(broker, keys, keys.other, client_id="stays").connected()
+    client(broker, keys, keys.barn).connected().disconnect()
+    keys.authority.revoke(keys.barn[0])
     broker.process.signal(signal.SIGHUP)
     broker.process.wait_for("configuration reloaded")
-    refused_handshake(broker, Keys, Keys.barn)
+    refused_handshake(broker, keys, keys.barn)
     broker.process.wait_for("connection refused.*certificate revoked")
     # Who has another certificate stays.
     assert not stays.publish("own/other", b"x", 1).is_failure
@@ -166,26 +173,22 @@ def test_a_revocation_list_is_read_again_at_a_reload(fleet_broker, tmp_path):
 
 @pytest.mark.parametrize("top", ["", 'threads = 2\ndurability = "memory"\n'])
 def test_a_revoked_certificate_ends_its_connections_at_a_reload(fleet_broker, tmp_path, top):
-    class Keys:
-        authority = Revoking(tmp_path / "ca")
-        server = authority.issue("server")
-        barn = authority.issue("barn")
-        other = authority.issue("other")
-    crl = Keys.authority.revoke()
+    keys = RevokingKeys(tmp_path)
+    crl = keys.crl
     rules = '[role.all]\neverybody = true\npublish = ["#"]\nsubscribe = ["#"]\n'
-    text = listener(Keys, f'user_from = "cn"\nclient_crl = "{crl}"', rules=top + rules)
+    text = listener(keys, f'user_from = "cn"\nclient_crl = "{crl}"', rules=top + rules)
     broker = fleet_broker(text, listen=None)
-    stay = [client(broker, Keys, Keys.other, client_id=f"stay-{n}").connected() for n in range(4)]
+    stay = [client(broker, keys, keys.other, client_id=f"stay-{n}").connected() for n in range(4)]
     stay[0].subscribe("will")
-    go = [client(broker, Keys, Keys.barn, client_id=f"go-{n}", clean=False,
+    go = [client(broker, keys, keys.barn, client_id=f"go-{n}", clean=False,
                  connect_properties=properties("CONNECT", SessionExpiryInterval=600),
                  will={"topic": "will", "payload": b"mine"}).connected() for n in range(4)]
-    old = client(broker, Keys, Keys.barn, client_id="old", version="3.1.1").connected()
+    old = client(broker, keys, keys.barn, client_id="old", version="3.1.1").connected()
     # What expires ends nobody's connection, and a reload without a change neither.
     broker.process.signal(signal.SIGHUP)
     broker.process.wait_for("configuration reloaded")
     assert not go[0].publish("t", b"x", 1).is_failure
-    Keys.authority.revoke(Keys.barn[0])
+    keys.authority.revoke(keys.barn[0])
     broker.process.signal(signal.SIGHUP)
     for one in go:
         assert one.disconnected().value == 0x87

@@ -215,19 +215,15 @@ extension BrokerShard {
     /// A message left the queue without being sent: expired, too large, or no room.
     mutating func recordDropped(_ s: UInt32, _ entry: QueuedMessage) {
         guard entry.position != 0 else { return }
-        journal.beginLazily(.dropped)
-        journal.put(sessions[s].number)
-        journal.put(entry.position)
+        recordDropped(entry.position, ofSession: sessions[s].number)
         forget(s, entry.message)
     }
 
-    /// Messages that another session has got in its place.
-    mutating func recordDropped(_ positions: [UInt64], ofSession number: UInt64) {
-        for position in positions {
-            journal.beginLazily(.dropped)
-            journal.put(number)
-            journal.put(position)
-        }
+    /// The message at a position of a session is not its own any more.
+    mutating func recordDropped(_ position: UInt64, ofSession number: UInt64) {
+        journal.beginLazily(.dropped)
+        journal.put(number)
+        journal.put(position)
     }
 
     /// It is not kept any more.

@@ -56,9 +56,9 @@ extension BrokerShard {
     mutating func unnoteKept(_ filter: TopicFilter) { keptInterest?.remove(filter) }
 
     /// Whether another shard may keep what is published to a topic.
-    func isKeptElsewhere(_ topic: Span<UInt8>) -> Bool {
-        guard keptInterest != nil, let keeping = board.keeping else { return false }
-        return keeping.shards(wanting: topic, among: others.bits) != 0
+    mutating func isKeptElsewhere(_ topic: Span<UInt8>) -> Bool {
+        seek(topic)
+        return !soughtKeepers.isEmpty
     }
 
     /// The shard that records what is retained of a topic, where that is another one.

@@ -190,7 +190,7 @@ extension BrokerShard {
                 }
             case .ended(let number): recordSessionEnd(number: number)
             case .left(let session, let positions):
-                recordDropped(positions, ofSession: session)
+                for position in positions { recordDropped(position, ofSession: session) }
             }
         }
     }
