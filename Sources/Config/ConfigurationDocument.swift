@@ -3,6 +3,8 @@ public struct ConfigurationDocument: Sendable {
     public private(set) var root: ConfigurationTable
     /// The files that were read, the first one first.
     public private(set) var files: [String]
+    /// The main file, where it is not there: drop-ins and defaults are all there is.
+    public private(set) var missingFile: String?
 
     /// Nothing configured: every setting has its default.
     public init() {
@@ -18,8 +20,9 @@ public struct ConfigurationDocument: Sendable {
 
     /// Reads `path`, and with `dropIns` then `NAME.d/*.toml` beside it (`broker.toml`: `broker.d`).
     ///
-    /// Drop-ins are read in lexical order, each laid over what came before: tables merge, scalars,
-    /// arrays and arrays of tables replace. What is wrong in any of the files is reported together.
+    /// Drop-ins are read in lexical order, each laid over what came before: tables merge, tables of an array
+    /// with their namesakes, everything else replaces. With drop-ins the main file need not be there. What is
+    /// wrong in any of the files is reported together.
     public static func load(
         _ path: String, dropIns: Bool = true
     ) throws(ConfigurationError) -> ConfigurationDocument {
@@ -27,6 +30,10 @@ public struct ConfigurationDocument: Sendable {
         var problems: [ConfigurationProblem] = []
         var paths = [path]
         if dropIns {
+            if ConfigurationFiles.isMissing(path) {
+                document.missingFile = path
+                paths = []
+            }
             do throws(ConfigurationError) {
                 paths += try ConfigurationFiles.dropIns(in: dropInFolder(of: path))
             } catch {
@@ -46,6 +53,14 @@ public struct ConfigurationDocument: Sendable {
         return document
     }
 
+    /// The files that were read, each in a comment, for `--check-config`.
+    public var sources: String {
+        var lines =
+            missingFile.map { ["\($0): no such file; drop-ins and defaults are in effect"] } ?? []
+        lines += files
+        return lines.map { "# \($0)\n" }.joined()
+    }
+
     /// `/etc/fleet/broker.toml` -> `/etc/fleet/broker.d`
     static func dropInFolder(of path: String) -> String {
         (path.hasSuffix(".toml") ? String(path.dropLast(5)) : path) + ".d"
@@ -59,13 +74,7 @@ public struct ConfigurationDocument: Sendable {
         _ path: [String], with content: ConfigurationValue.Content, flag: String
     ) {
         let origin = ConfigurationOrigin.flag(flag)
-        var value = ConfigurationValue(content, origin: origin)
-        for key in path.reversed() {
-            var table = ConfigurationTable()
-            table[key] = value
-            value = ConfigurationValue(.table(table), origin: origin)
-        }
-        if case .table(let table) = value.content { root.merge(table) }
+        root.set(path[...], to: ConfigurationValue(content, origin: origin))
     }
 
     /// Lays a list of tables over what the files say, such as one `[[listener]]` for each `--listen`.

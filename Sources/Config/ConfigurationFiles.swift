@@ -24,6 +24,11 @@ enum ConfigurationFiles {
         return bytes
     }
 
+    /// Whether there is a folder for the file and no file: in the wrong folder, somebody has mistyped.
+    static func isMissing(_ path: String) -> Bool {
+        !Files.exists(path) && Files.exists(Files.folder(of: path))
+    }
+
     /// `folder/*.toml` in lexical (byte) order, hidden files left out; empty without the folder.
     static func dropIns(in folder: String) throws(ConfigurationError) -> [String] {
         let names: [String]

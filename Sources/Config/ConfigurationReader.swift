@@ -74,7 +74,7 @@ public final class ConfigurationReader {
     /// The table `key`; without one in the files, an empty one, whose settings have their defaults.
     public func table(_ key: String) -> ConfigurationReader {
         let value = take(key)
-        if let value, !isTable(value) { report(value, expected: "a table", key) }
+        if let value, !value.isTable { report(value, expected: "a table", key) }
         return ConfigurationReader(self, key: key, form: .table, value: value)
     }
 
@@ -86,7 +86,7 @@ public final class ConfigurationReader {
     /// The array of tables `key` (`[[key]]`), in order; empty when it is not in the files.
     public func tables(_ key: String) -> [ConfigurationReader] {
         guard let value = take(key) else { return [] }
-        guard case .array(let values) = value.content, values.allSatisfy(isTable) else {
+        guard case .array(let values) = value.content, values.allSatisfy(\.isTable) else {
             report(value, expected: "tables, each written as [[\(name(key))]]", key)
             return []
         }
@@ -179,10 +179,5 @@ public final class ConfigurationReader {
     /// `key` with the names of the tables around it.
     func name(_ key: String) -> String {
         (path + [key]).map(TOMLText.key).joined(separator: ".")
-    }
-
-    private func isTable(_ value: ConfigurationValue) -> Bool {
-        if case .table = value.content { return true }
-        return false
     }
 }

@@ -74,19 +74,4 @@ public struct ConfigurationTable: Hashable, Sendable {
             }
         }
     }
-
-    /// Lays `other` over this table: tables merge, everything else replaces.
-    mutating func merge(_ other: ConfigurationTable) {
-        for entry in other.entries {
-            if case .table(let upper) = entry.value.content,
-                case .table(var lower)? = self[entry.key]?.content,
-                let origin = self[entry.key]?.origin
-            {
-                lower.merge(upper)
-                self[entry.key] = ConfigurationValue(.table(lower), origin: origin)
-            } else {
-                self[entry.key] = entry.value
-            }
-        }
-    }
 }

@@ -27,41 +27,50 @@ public enum DaemonMain {
             case .subcommand(let name, let flags):
                 return try Program.run(subcommand: name, flags: flags)
             case .run(let flags):
-                let (settings, reader, log) = try configure(program, flags)
+                let configuration = try Configuration(program, flags)
                 if flags.has("--check-config") {
-                    print(reader.effective(), terminator: "")
+                    print(configuration.text, terminator: "")
                     return .success
                 }
-                return try serve(program, settings, log, flags, stopTime)
+                return try serve(program, configuration, flags, stopTime)
             }
         } catch {
             return report(error, of: specification)
         }
     }
 
-    /// Reads files and flags; throws everything that is wrong with them.
-    private static func configure<Program: DaemonProgram>(
-        _ program: Program.Type, _ flags: ParsedFlags
-    ) throws -> (Program.Settings, ConfigurationReader, LogOptions) {
-        var document = ConfigurationDocument()
-        if let path = flags["--config"] { document = try ConfigurationDocument.load(path) }
-        try Program.apply(flags, to: &document)
-        let reader = ConfigurationReader(document)
-        let log = LogOptions(reader.table("log"))
-        let settings = Program.readSettings(reader)
-        try reader.finish()
-        return (settings, reader, log)
+    /// What files and flags say, understood.
+    private struct Configuration<Program: DaemonProgram> {
+        var settings: Program.Settings
+        var log: LogOptions
+        var missingFile: String?
+        /// As `--check-config` prints it.
+        var text: String
+
+        /// Reads files and flags; throws everything that is wrong with them.
+        init(_ program: Program.Type, _ flags: ParsedFlags) throws {
+            var document = ConfigurationDocument()
+            if let path = flags["--config"] { document = try ConfigurationDocument.load(path) }
+            try Program.apply(flags, to: &document)
+            let reader = ConfigurationReader(document)
+            log = LogOptions(reader.table("log"))
+            settings = Program.readSettings(reader)
+            try reader.finish()
+            missingFile = document.missingFile
+            text = document.sources + reader.effective()
+        }
     }
 
     private static func serve<Program: DaemonProgram>(
-        _ program: Program.Type, _ settings: Program.Settings, _ logOptions: LogOptions,
-        _ flags: ParsedFlags, _ stopTime: Duration
+        _ program: Program.Type, _ configuration: Configuration<Program>, _ flags: ParsedFlags,
+        _ stopTime: Duration
     ) throws -> ExitCode {
         let specification = Program.specification
         let path = try StateDirectory.path(
             flag: flags["--state-directory"], name: specification.stateName)
         let context = DaemonContext(
-            loop: try EventLoop(), log: Log(logOptions), state: try StateDirectory(path: path),
+            loop: try EventLoop(), log: Log(configuration.log),
+            state: try StateDirectory(path: path),
             notifier: ServiceNotifier())
         let (loop, log, notifier) = (context.loop, context.log, context.notifier)
         defer { log.flush() }
@@ -69,7 +78,10 @@ public enum DaemonMain {
         try loop.onSignal([.terminate, .interrupt]) { _ in context.onStop() }
         try loop.onSignal([.hangUp]) { _ in _ = context.reload() }
 
-        let program = try Program(settings: settings, context: context)
+        if let file = configuration.missingFile {
+            log.notice("no configuration file; drop-ins and defaults are in effect", ["file": file])
+        }
+        let program = try Program(settings: configuration.settings, context: context)
         var isStopping = false
         context.onStop = {
             // A second signal, of somebody in a hurry, ends it at once.
@@ -108,9 +120,9 @@ public enum DaemonMain {
         context.notifier.reloading()
         defer { context.notifier.ready(status: context.status) }
         do {
-            let (settings, _, log) = try configure(Program.self, flags)
-            try program.reload(settings)
-            context.log.options = log
+            let configuration = try Configuration(Program.self, flags)
+            try program.reload(configuration.settings)
+            context.log.options = configuration.log
             context.log.notice("configuration reloaded")
             return []
         } catch {

@@ -61,8 +61,104 @@ private final class Folder {
         #expect(log.integer("lines", in: 0...9) == 1)
         #expect(root.integer("keep", in: 0...9) == 1)
         #expect(root.strings("list", default: []) == ["b", "c"])
-        #expect(root.tables("listener").map { $0.string("address") } == ["c"])
+        #expect(root.tables("listener").map { $0.string("address") } == ["a", "b", "c"])
         try root.finish()
+    }
+
+    @Test func tablesOfAnArrayMergeWithTheirNamesakes() throws {
+        let folder = try Folder()
+        let main = try folder.write(
+            "broker.toml",
+            """
+            [[listener]]
+            name = "lan"
+            address = "a"
+            tls = { certificate = "c", key = "k" }
+            [[listener]]
+            address = "b"
+            [[listener]]
+            name = "third"
+            address = "c"
+            """)
+        let one = try folder.write(
+            "broker.d/1.toml",
+            """
+            [[listener]]
+            address = "b"
+            connections = 5
+            [[listener]]
+            name = "lan"
+            tls.key = "other"
+            [[listener]]
+            name = "fourth"
+            address = "b"
+            """)
+        let root = ConfigurationReader(try ConfigurationDocument.load(main))
+        let listeners = root.tables("listener")
+        #expect(listeners.map { $0.string("name") } == ["lan", nil, "third", "fourth"])
+        #expect(listeners.map { $0.string("address") } == ["a", "b", "c", "b"])
+        #expect(listeners.map { $0.integer("connections", in: 0...9) } == [nil, 5, nil, nil])
+        let tls = try #require(listeners[0].optionalTable("tls"))
+        #expect((tls.string("certificate"), tls.string("key")) == ("c", "other"))
+        #expect(tls.origin(of: "certificate") == .file(path: main, line: 4, column: 9))
+        #expect(tls.origin(of: "key") == .file(path: one, line: 6, column: 5))
+        #expect(listeners[1].origin(of: "connections") == .file(path: one, line: 3, column: 1))
+        try root.finish()
+    }
+
+    @Test func twoNamesakesInOneDropInAreTwo() throws {
+        let folder = try Folder()
+        let main = try folder.write("a.toml", "[[sensor]]\nname = \"x\"\nunit = \"m\"")
+        _ = try folder.write("a.d/1.toml", "[[sensor]]\nname = \"x\"\n[[sensor]]\nname = \"x\"")
+        let root = ConfigurationReader(try ConfigurationDocument.load(main))
+        #expect(root.tables("sensor").map { $0.string("unit") } == ["m", nil])
+    }
+
+    @Test func anEmptyArrayTakesAllTablesAwayAndPlainArraysReplace() throws {
+        let folder = try Folder()
+        let main = try folder.write(
+            "a.toml", "list = [\"a\", \"b\"]\n[[listener]]\naddress = \"a\"")
+        _ = try folder.write("a.d/1.toml", "listener = []\nlist = [\"c\"]")
+        _ = try folder.write("a.d/2.toml", "[[listener]]\naddress = \"b\"")
+        let root = ConfigurationReader(try ConfigurationDocument.load(main))
+        #expect(root.tables("listener").map { $0.string("address") } == ["b"])
+        #expect(root.strings("list", default: []) == ["c"])
+        try root.finish()
+    }
+
+    @Test func whatIsWrongInAMergedTableIsReportedWhereItWasWritten() throws {
+        let folder = try Folder()
+        let main = try folder.write("a.toml", "[[listener]]\nname = \"lan\"\nports = 1")
+        let one = try folder.write(
+            "a.d/1.toml", "\n[[listener]]\nname = \"lan\"\nconnections = \"many\"")
+        let root = ConfigurationReader(try ConfigurationDocument.load(main))
+        for listener in root.tables("listener") {
+            _ = listener.required("address")
+            _ = (listener.string("name"), listener.integer("connections", in: 0...9))
+        }
+        #expect(
+            message { try root.finish() } == """
+                \(main):1:1: listener.address is missing
+                \(main):3:1: unknown key listener.ports
+                \(one):4:1: listener.connections: must be an integer, not a string
+                """)
+    }
+
+    @Test func aMissingMainFileLeavesDropInsAndDefaults() throws {
+        let folder = try Folder()
+        let one = try folder.write("a.d/1.toml", "x = 1")
+        let document = try ConfigurationDocument.load(folder.path + "/a.toml")
+        #expect(document.missingFile == folder.path + "/a.toml")
+        #expect(document.files == [one])
+        #expect(document.root["x"]?.content == .integer(1))
+    }
+
+    @Test func aFlagTakesThePlaceOfAllTablesOfAnArray() throws {
+        var document = try ConfigurationDocument(
+            text: "[[listener]]\nname = \"x\"\naddress = \"a\"\n", name: "x.toml")
+        document.override(["listener"], tables: [[("name", .string("x"))]], flag: "--listen")
+        let root = ConfigurationReader(document)
+        #expect(root.tables("listener").map { $0.string("address") } == [nil])
     }
 
     @Test func withoutDropInsTheFileStandsAlone() throws {
@@ -88,7 +184,7 @@ private final class Folder {
 
     @Test func everyFileThatCannotBeReadIsReportedWithReasonAndWayOut() throws {
         let folder = try Folder()
-        let missing = folder.path + "/none.toml"
+        let missing = folder.path + "/nowhere/none.toml"
         #expect(
             message { _ = try ConfigurationDocument.load(missing) }
                 == "\(missing): cannot be read: no such file"

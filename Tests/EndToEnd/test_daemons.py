@@ -68,10 +68,40 @@ def test_broken_toml_is_an_error_with_line_and_column(tmp_path, daemon):
 
 
 @daemons
-def test_a_missing_file_is_an_error_that_names_it(tmp_path, daemon):
-    done = run([program(daemon), "--config", tmp_path / "nowhere.toml"])
-    assert done.returncode in (66, 78)
-    assert "nowhere.toml" in done.stderr
+def test_a_file_in_a_folder_that_is_not_there_is_an_error_that_names_it(tmp_path, daemon):
+    done = run([program(daemon), "--config", tmp_path / "nowhere" / "x.toml"])
+    assert done.returncode == 78
+    assert "nowhere/x.toml" in done.stderr
+
+
+@daemons
+def test_without_the_main_file_drop_ins_and_defaults_are_in_effect(tmp_path, daemon):
+    file = tmp_path / "main.toml"
+    (tmp_path / "main.d").mkdir()
+    (tmp_path / "main.d" / "10-x.toml").write_text(MINIMAL[daemon] + '[log]\nlevel = "warning"\n')
+    done = run([program(daemon), "--config", file, "--check-config"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"# {file}: no such file")
+    assert "10-x.toml" in done.stdout.splitlines()[1]
+    assert 'level = "warning"' in done.stdout
+
+
+def test_a_drop_in_changes_one_listener_and_adds_another(tmp_path):
+    file = configured(tmp_path, "fleet-broker",
+                      '[[listener]]\nname = "lan"\naddress = "127.0.0.1:1"\nconnections = 5\n')
+    (tmp_path / "broker.d").mkdir()
+    drop_in = tmp_path / "broker.d" / "10-lan.toml"
+    drop_in.write_text('[[listener]]\nname = "lan"\naddress = "127.0.0.1:2"\n'
+                       '[[listener]]\naddress = "127.0.0.1:3"\n')
+    done = run([program("fleet-broker"), "--config", file, "--check-config"])
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r'^address = "(\S+)" +# (\S+)$', done.stdout, re.M) == [
+        ("127.0.0.1:2", f"{drop_in}:3:1"), ("127.0.0.1:3", f"{drop_in}:5:1")]
+    assert re.search(rf"connections = 5 +# {file}:4:1", done.stdout)
+    drop_in.write_text('[[listener]]\nname = "lan"\nconnections = 0\n')
+    done = run([program("fleet-broker"), "--config", file, "--check-config"])
+    assert done.returncode == 78
+    assert f"{drop_in}:3:1: listener.connections: " in done.stderr
 
 
 @daemons
