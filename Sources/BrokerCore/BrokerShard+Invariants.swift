@@ -50,9 +50,11 @@ extension BrokerShard {
         var entries = 0
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) {
             entries += sessions.read(s) { $0.pendingMessages }
-            var bytes = 0
-            for kept in sessions[s].window.kept() { bytes += kept.payload.message?.cost ?? 0 }
-            precondition(bytes == sessions[s].inFlightBytes, "bytes in flight are miscounted")
+            let isRight = sessions.read(s) { session in
+                let bytes = session.window.kept().reduce(0) { $0 + ($1.payload.message?.cost ?? 0) }
+                return bytes == session.inFlightBytes
+            }
+            precondition(isRight, "bytes in flight are miscounted")
         }
         precondition(entries == memory.entries, "held messages are miscounted")
     }

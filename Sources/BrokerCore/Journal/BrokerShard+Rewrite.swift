@@ -177,19 +177,21 @@ extension BrokerShard {
 
     /// The place of the first entry of the queue at `position` or behind it; positions only rise.
     private func firstQueued(_ s: UInt32, from position: UInt64) -> Int {
-        var low = 0
-        var high = sessions[s].queue.count
-        while low < high {
-            let middle = (low + high) / 2
-            // An entry that is not recorded has no position; the next one that has decides.
-            var probe = middle
-            while probe < high, sessions[s].queue[probe].position == 0 { probe += 1 }
-            if probe < high && sessions[s].queue[probe].position < position {
-                low = probe + 1
-            } else {
-                high = middle
+        sessions.read(s) { session in
+            var low = 0
+            var high = session.queue.count
+            while low < high {
+                let middle = (low + high) / 2
+                // An entry that is not recorded has no position; the next one that has decides.
+                var probe = middle
+                while probe < high, session.queue[probe].position == 0 { probe += 1 }
+                if probe < high && session.queue[probe].position < position {
+                    low = probe + 1
+                } else {
+                    high = middle
+                }
             }
+            return low
         }
-        return low
     }
 }

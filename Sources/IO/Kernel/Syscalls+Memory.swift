@@ -26,7 +26,7 @@ extension Syscalls {
         else { return }
         var here: UInt8 = 0
         // SAFETY: only the address is looked at.
-        let top = unsafe withUnsafePointer(to: &here) { unsafe UInt(bitPattern: $0) }
+        let top = unsafe withUnsafePointer(to: &here) { UInt(bitPattern: $0) }
         let end = (top &- stackInUse) & ~4095
         // On another thread's stack there is nothing of this.
         guard top > start, end > start, top - start < maximumStack else { return }
