@@ -90,7 +90,7 @@ let package = Package(
         program(
             "fleet",
             [
-                "MQTT", "FleetModel", "IO", "TLS", "Config", "Client", "JSON",
+                "MQTT", "FleetModel", "IO", "TLS", "Config", "Client", "JSON", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -28,6 +28,24 @@ public struct ExitCode: RawRepresentable, Hashable, Sendable {
     public static let noPermission = ExitCode(rawValue: 77)
     /// The configuration is wrong: `EX_CONFIG`.
     public static let configuration = ExitCode(rawValue: 78)
+
+    /// What people read of them, in the manual.
+    static let meanings: [(code: ExitCode, meaning: String)] = [
+        (.success, "Ended as asked."),
+        (.failure, "What a command looks for is not there, or is denied."),
+        (.usage, "The command line is wrong."),
+        (.dataError, "A file holds something else than it should."),
+        (.unavailable, "Something is not to be had: an address, the lock of the state folder."),
+        (.systemError, "The operating system refused something."),
+        (.cannotCreate, "A file or folder cannot be made."),
+        (.inputOutput, "Reading or writing failed."),
+        (.noPermission, "This user may not do that."),
+        (
+            .configuration,
+            "The configuration is wrong, or somebody else has the port that it names: trying again does "
+                + "not help."
+        ),
+    ]
 }
 
 /// Why a daemon cannot start or go on: what failed, what to do about it, and the exit code.

@@ -25,6 +25,9 @@ struct Fleet: ParsableCommand {
 enum FleetProgram {
     static func main() {
         do {
+            if CommandLine.arguments.dropFirst() == [FleetManual.flag] {
+                return print(try FleetManual.text(), terminator: "")
+            }
             var command = try Fleet.parseAsRoot()
             try command.run()
         } catch {

@@ -59,12 +59,27 @@ public enum DaemonArguments: Hashable, Sendable {
         if flags.has("--version") {
             return .print("\(program.name) \(FleetVersion.current)\n")
         }
+        if flags.has("--man") { return .print(ManPage.text(of: program)) }
+        if let shell = flags["--generate-completion-script"] {
+            return .print(try completion(shell, program))
+        }
         if let operand = flags.operands.first {
             throw UsageError(
                 message: "\(program.name): unexpected argument \(quoted(operand))",
                 hint: HelpText.pointer(to: program.name))
         }
         return .run(flags)
+    }
+
+    private static func completion(
+        _ name: String, _ program: ProgramSpecification
+    ) throws(UsageError) -> String {
+        guard let shell = CompletionScript.Shell(rawValue: name) else {
+            throw UsageError(
+                message: "\(program.name): no completion for the shell \(quoted(name))",
+                hint: "There are: bash, zsh, fish")
+        }
+        return CompletionScript.text(for: shell, of: program)
     }
 
     private static func parse(

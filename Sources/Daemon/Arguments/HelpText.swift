@@ -7,7 +7,7 @@ enum HelpText {
     }
 
     static func text(for program: ProgramSpecification) -> String {
-        let flags = program.flags + FlagSpecification.common
+        let flags = (program.flags + FlagSpecification.common).filter { !$0.isHidden }
         var text = "\(program.name): \(program.summary)\n\n"
         text += "Usage: \(program.name) [FLAG]...\n"
         for subcommand in program.subcommands {
@@ -36,15 +36,21 @@ enum HelpText {
         return text
     }
 
-    private static func usage(
+    static func usage(
         of subcommand: SubcommandSpecification, of program: ProgramSpecification
     ) -> String {
-        let operands = subcommand.operands.map { $0.isOptional ? "[\($0.name)]" : $0.name }
-        let flags = subcommand.flags.isEmpty ? [] : ["[FLAG]..."]
-        return ([program.name, subcommand.name] + flags + operands).joined(separator: " ")
+        let rest = parameters(of: subcommand)
+        return "\(program.name) \(subcommand.name)" + (rest.isEmpty ? "" : " " + rest)
     }
 
-    private static func label(_ flag: FlagSpecification) -> String {
+    /// What follows a subcommand's name.
+    static func parameters(of subcommand: SubcommandSpecification) -> String {
+        let operands = subcommand.operands.map { $0.isOptional ? "[\($0.name)]" : $0.name }
+        let flags = subcommand.flags.isEmpty ? [] : ["[FLAG]..."]
+        return (flags + operands).joined(separator: " ")
+    }
+
+    static func label(_ flag: FlagSpecification) -> String {
         flag.value.map { "\(flag.name) \($0)" } ?? flag.name
     }
 

@@ -7,12 +7,18 @@ public struct FlagSpecification: Hashable, Sendable {
     public var help: String
     /// Whether it may be given more than once.
     public var repeats: Bool
+    /// For whoever makes packages: no help text, manual or completion shows it.
+    public var isHidden: Bool
 
-    public init(_ name: String, value: String? = nil, help: String, repeats: Bool = false) {
+    public init(
+        _ name: String, value: String? = nil, help: String, repeats: Bool = false,
+        isHidden: Bool = false
+    ) {
         self.name = name
         self.value = value
         self.help = help
         self.repeats = repeats
+        self.isHidden = isHidden
     }
 
     public static let configuration = FlagSpecification(
@@ -26,9 +32,16 @@ public struct FlagSpecification: Hashable, Sendable {
         "--state-directory", value: "DIR", help: "keep state in DIR")
     public static let version = FlagSpecification("--version", help: "print the version and end")
     public static let help = FlagSpecification("--help", help: "print this text and end")
+    static let manual = FlagSpecification(
+        "--man", help: "print the page of the manual and end", isHidden: true)
+    static let completion = FlagSpecification(
+        "--generate-completion-script", value: "SHELL",
+        help: "print what completes this command in bash, zsh or fish, and end", isHidden: true)
 
     /// What every daemon takes.
-    static let common = [configuration, checkConfiguration, stateDirectory, version, help]
+    static let common = [
+        configuration, checkConfiguration, stateDirectory, version, help, manual, completion,
+    ]
 }
 
 /// An argument without dashes.
