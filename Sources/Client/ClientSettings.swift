@@ -5,7 +5,7 @@ import TLS
 
 /// How a daemon logs in to a broker and speaks to it, as a table of its configuration says: `[broker]` of an
 /// agent, `[edge]` and `[upstream]` of a bridge.
-public struct ClientSettings: Sendable {
+public struct ClientSettings: Hashable, Sendable {
     public var user: String?
     public var password: [UInt8]?
     public var tls = TLSClientConfiguration()

@@ -62,7 +62,7 @@ public struct ConfigurationDocument: Sendable {
     }
 
     /// `/etc/fleet/broker.toml` -> `/etc/fleet/broker.d`
-    static func dropInFolder(of path: String) -> String {
+    public static func dropInFolder(of path: String) -> String {
         (path.hasSuffix(".toml") ? String(path.dropLast(5)) : path) + ".d"
     }
 

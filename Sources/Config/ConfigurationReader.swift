@@ -105,6 +105,9 @@ public final class ConfigurationReader {
         return content[key] != nil
     }
 
+    /// Whether nobody says anything of this table's settings.
+    public var isEmpty: Bool { content.entries.isEmpty }
+
     /// Where `key` was set; `.standard` when nobody set it.
     public func origin(of key: String) -> ConfigurationOrigin {
         content[key]?.origin ?? .standard

@@ -1,5 +1,5 @@
 /// Writes values as TOML, for `--check-config` and error texts.
-enum TOMLText {
+public enum TOMLText {
     /// A key, quoted only where it must be.
     static func key(_ key: String) -> String {
         let bare = key.utf8.allSatisfy { byte in
@@ -14,7 +14,7 @@ enum TOMLText {
     }
 
     /// A basic string; control characters are escaped, so it stays on its line and in its terminal.
-    static func string(_ text: String) -> String {
+    public static func string(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -25,7 +25,8 @@ public enum DaemonMain {
                 print(text, terminator: "")
                 return .success
             case .subcommand(let name, let flags):
-                return try Program.run(subcommand: name, flags: flags)
+                return try CommonCommands.run(name, flags, of: specification)
+                    ?? Program.run(subcommand: name, flags: flags)
             case .run(let flags):
                 let configuration = try Configuration(program, flags)
                 if flags.has("--check-config") {
@@ -96,7 +97,8 @@ public enum DaemonMain {
             program.stop { loop.stop() }
         }
         context.onReload = {
-            isStopping ? ["the daemon is stopping"] : self.reload(program, context, flags)
+            isStopping
+                ? .refused(["the daemon is stopping"]) : self.reload(program, context, flags)
         }
         if context.exitCode == .success {
             feedWatchdog(context)
@@ -116,20 +118,21 @@ public enum DaemonMain {
     /// Rereads the configuration; a wrong one is refused whole, and the old one stays.
     private static func reload<Program: DaemonProgram>(
         _ program: Program, _ context: DaemonContext, _ flags: ParsedFlags
-    ) -> [String] {
+    ) -> ReloadResult {
         context.notifier.reloading()
         defer { context.notifier.ready(status: context.status) }
         do {
             let configuration = try Configuration(Program.self, flags)
-            try program.reload(configuration.settings)
+            let remark = try program.reload(configuration.settings)
             context.log.options = configuration.log
             context.log.notice("configuration reloaded")
-            return []
+            if let remark { context.log.notice(remark) }
+            return .done(remark)
         } catch {
             let problems = lines(of: error)
             for line in problems { context.log.error(line) }
             context.log.error("configuration not reloaded; the old one stays")
-            return problems
+            return .refused(problems)
         }
     }
 

@@ -21,9 +21,9 @@ public protocol DaemonProgram: AnyObject {
     /// What it throws ends the daemon: a `DaemonError` with its exit code, others with 69 or 71.
     init(settings: Settings, context: DaemonContext) throws
 
-    /// Takes over a new configuration (SIGHUP), which was read without a problem, or throws and leaves
-    /// everything as it was.
-    func reload(_ settings: Settings) throws
+    /// Takes over a new configuration, which was read without a problem, or throws and leaves everything as it
+    /// was. What it returns is for people: what of it has to wait for the next start.
+    func reload(_ settings: Settings) throws -> String?
 
     /// Ends in order and calls `done`, once, within `DaemonMain.stopTime`.
     func stop(_ done: @escaping () -> Void)
@@ -42,6 +42,14 @@ extension DaemonProgram {
     }
 }
 
+/// How a reload ended.
+public enum ReloadResult: Hashable, Sendable {
+    /// The new configuration is in force, but for what the text says.
+    case done(String?)
+    /// What is wrong with it, a line each; the old one stays.
+    case refused([String])
+}
+
 /// What every daemon works with.
 public final class DaemonContext {
     public let loop: EventLoop
@@ -56,8 +64,8 @@ public final class DaemonContext {
     public var whenAlive: (@escaping () -> Void) -> Void = { $0() }
     /// Set by `DaemonMain`: begins the orderly end.
     var onStop: () -> Void = {}
-    /// Set by `DaemonMain`: rereads the configuration; returns what is wrong with it.
-    var onReload: () -> [String] = { [] }
+    /// Set by `DaemonMain`: rereads the configuration.
+    var onReload: () -> ReloadResult = { .done(nil) }
 
     init(loop: EventLoop, log: Log, state: StateDirectory, notifier: ServiceNotifier) {
         self.loop = loop
@@ -73,9 +81,8 @@ public final class DaemonContext {
         notifier.status(status)
     }
 
-    /// Rereads the configuration as SIGHUP does; returns what is wrong with it, a line each, nothing when
-    /// it was taken over.
-    public func reload() -> [String] { onReload() }
+    /// Rereads the configuration as SIGHUP does.
+    public func reload() -> ReloadResult { onReload() }
 
     /// Ends the daemon in order, because it cannot go on; the first error decides the exit code.
     public func fail(_ error: DaemonError) {

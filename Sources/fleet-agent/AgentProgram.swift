@@ -12,7 +12,8 @@ import TLS
 final class AgentProgram: DaemonProgram {
     static let specification = ProgramSpecification(
         name: "fleet-agent", stateName: "agent",
-        summary: "publishes what this machine measures to an MQTT broker")
+        summary: "publishes what this machine measures to an MQTT broker",
+        subcommands: CommonCommands.specifications)
 
     let context: DaemonContext
     let facts: MachineFacts
@@ -29,6 +30,7 @@ final class AgentProgram: DaemonProgram {
     let storeThread: BlockingThread
     let inventoryThread: BlockingThread
 
+    private let control: ControlServer?
     private var isPerforming = false
     private var timer: TimerID?
     var deliveries: [UInt64: DeliveryID] = [:]
@@ -94,6 +96,8 @@ final class AgentProgram: DaemonProgram {
             loop: loop, name: "inventory",
             limits: .init(giveUpAfter: Self.gatherTimeout, abandonedThreads: 1))
         storeThread = BlockingThread(loop: loop, name: "store")
+        control = try ControlServer.open(settings.control, context)
+        try control?.start(context.log)
         context.log.info(
             "agent",
             [
@@ -184,8 +188,8 @@ final class AgentProgram: DaemonProgram {
         }
     }
 
-    func reload(_ settings: AgentSettings) {
-        context.log.warning("a new configuration takes effect at the next start; restart the agent")
+    func reload(_ settings: AgentSettings) -> String? {
+        "only [log] is taken over by a reload; restart the agent for the rest"
     }
 
     /// Within the time that a daemon has to end: what waits for an answer of the broker gets this long.
@@ -193,6 +197,7 @@ final class AgentProgram: DaemonProgram {
 
     func stop(_ done: @escaping () -> Void) {
         isStopping = true
+        control?.stop()
         act { $0.stop(at: .now()) }
         client.stop(within: Self.farewell) { [client, log = context.log] in
             if client.queuedMessages > 0 {

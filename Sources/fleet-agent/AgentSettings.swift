@@ -1,6 +1,7 @@
 import AgentCore
 import Client
 import Config
+import Daemon
 import FleetModel
 import Sensors
 
@@ -17,6 +18,7 @@ struct AgentSettings {
     var measurementLog: String?
     var roots: KernelRoots
     var clockIsTrusted: Bool
+    var control: ControlSettings
 }
 
 /// The broker that the agent publishes to.
@@ -34,11 +36,8 @@ struct SensorSettings {
 }
 
 extension AgentSettings {
-    /// A machine without a site of its own is at home.
-    static let defaultSite = "home"
-
     init(_ reader: ConfigurationReader) {
-        site = reader.parsed("site", default: Self.defaultSite) { try Site($0) }
+        site = reader.parsed("site", default: Site.standardText) { try Site($0) }
         node = reader.parsed("node") { try NodeName($0) }
         measurementLog = reader.path("measurement_log")
         broker = BrokerSettings(reader.table("broker"))
@@ -51,6 +50,7 @@ extension AgentSettings {
             proc: kernel.string("proc_root", default: "/proc"),
             sys: kernel.string("sys_root", default: "/sys"))
         clockIsTrusted = reader.table("clock").boolean("trusted", default: false)
+        control = ControlSettings(reader.table("control"))
     }
 
     private static func readHealth(_ reader: ConfigurationReader) -> HealthRules {

@@ -2,60 +2,89 @@ import Config
 import Daemon
 import FleetModel
 import IO
-import Store
 
 /// `fleet-bridge`: from the edge broker to a cloud broker, with everything on disk in between.
 final class BridgeProgram: DaemonProgram {
     static let specification = ProgramSpecification(
         name: "fleet-bridge", stateName: "bridge",
         summary: "Forwards messages between an edge broker and a cloud broker, and keeps them on"
-            + " disk until the other side has acknowledged them.")
+            + " disk until the other side has acknowledged them.",
+        subcommands: [UpstreamCommand.specification] + CommonCommands.specifications)
 
-    private let runner: BridgeRunner
-    private let log: Log
+    private let context: DaemonContext
+    private let control: ControlServer?
+    private let machine = MachineIdentity.read()
+    /// What the configuration asks for; `nil`: nothing, for there is no upstream.
+    private var wanted: BridgeSettings?
+    /// What was begun last.
+    private var current: BridgeSettings?
+    private var runner: BridgeRunner?
+    /// A runner is ending, so that another one can have the store.
+    private var isReplacing = false
+    /// Set when the daemon ends: what is to be called at the end.
+    private var onEnd: (() -> Void)?
 
-    static func readSettings(_ reader: ConfigurationReader) -> BridgeSettings? {
-        BridgeSettings(reader)
+    static func readSettings(_ reader: ConfigurationReader) -> BridgeConfiguration {
+        BridgeConfiguration(reader)
     }
 
-    init(settings: BridgeSettings?, context: DaemonContext) throws {
-        guard let settings else {
-            throw DaemonError(.configuration, "the configuration is incomplete")
+    init(settings: BridgeConfiguration, context: DaemonContext) throws {
+        self.context = context
+        control = try ControlServer.open(settings.control, context)
+        wanted = settings.bridge
+        try begin()
+        try control?.start(context.log)
+    }
+
+    /// Begins what is wanted, where nothing runs.
+    private func begin() throws {
+        current = wanted
+        guard let settings = current else {
+            let text = "no upstream: fleet-bridge upstream add URL"
+            context.log.notice(text)
+            return context.tell(status: text)
         }
-        log = context.log
-        let machine = MachineIdentity.read()
-        // The store's thread is there before the runner that listens to it.
-        let inbox = Inbox()
-        let port = context.loop.makePort { (news: StoreNews) in inbox.runner?.handle(news) }
-        let opened = try OpenedStore(settings, machine: machine, context: context) { event in
-            port.send(.happened(event))
+        context.tell(status: "forwarding to \(settings.upstream.url)")
+        runner = try BridgeRunner.open(settings, machine, context)
+    }
+
+    /// Another bridge takes the place of the one that runs, once that has ended in order.
+    func reload(_ settings: BridgeConfiguration) -> String? {
+        wanted = settings.bridge
+        if !isReplacing { replace() }
+        return nil
+    }
+
+    private func replace() {
+        guard wanted != current, onEnd == nil else { return }
+        isReplacing = true
+        endRunner { [self] in
+            isReplacing = false
+            if let onEnd { return onEnd() }
+            do {
+                try begin()
+            } catch {
+                context.fail(DaemonError(.unavailable, "\(error)"))
+            }
+            replace()
         }
-        runner = try BridgeRunner(
-            settings, opened, machine: machine, context: context, port: port)
-        inbox.runner = runner
-        if !opened.content.wasStoppedCleanly { try Self.check(opened.files.path, port, log) }
-        runner.start()
     }
 
-    /// After an unclean stop the whole store is looked at, in the background.
-    private static func check(
-        _ path: String, _ port: EventLoop.Port<StoreNews>, _ log: Log
-    ) throws(StoreError) {
-        log.notice("the last stop was not orderly; checking the store in the background")
-        try StoreCheck.start(
-            path: path, open: { () throws(StoreError) in try BridgeStore.open(path) },
-            completion: { port.send(.checked($0)) })
-    }
-
-    func reload(_ settings: BridgeSettings?) {
-        log.warning("only [log] is taken over by a reload; restart the bridge for the rest")
+    private func endRunner(_ done: @escaping () -> Void) {
+        guard let runner else { return done() }
+        runner.stop { [self] in
+            self.runner = nil
+            done()
+        }
     }
 
     func stop(_ done: @escaping () -> Void) {
-        runner.stop(done)
+        control?.stop()
+        onEnd = done
+        if !isReplacing { endRunner(done) }
     }
 
-    private final class Inbox {
-        weak var runner: BridgeRunner?
+    static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
+        try UpstreamCommand.run(flags)
     }
 }

@@ -6,7 +6,7 @@ import FleetModel
 import MQTT
 
 /// One of the two brokers, as the configuration describes it.
-struct BrokerSettings {
+struct BrokerSettings: Equatable {
     var url: BrokerURL
     var client: ClientSettings
     var sessionExpiry: Duration
@@ -15,8 +15,20 @@ struct BrokerSettings {
     var connectTo: MQTTClientConfiguration.Endpoint?
 }
 
-/// The configuration of a bridge, understood.
-struct BridgeSettings {
+/// What the configuration of a bridge says, upstream or not.
+struct BridgeConfiguration {
+    /// `nil`: there is no upstream, and so nothing to store and to forward.
+    var bridge: BridgeSettings?
+    var control: ControlSettings
+
+    init(_ reader: ConfigurationReader) {
+        bridge = BridgeSettings(reader)
+        control = ControlSettings(reader.table("control"))
+    }
+}
+
+/// A bridge with an upstream.
+struct BridgeSettings: Equatable {
     var identity: BridgeIdentity
     var edge: BrokerSettings
     var upstream: BrokerSettings
@@ -29,11 +41,9 @@ struct BridgeSettings {
 }
 
 extension BridgeSettings {
-    /// `nil` when something is missing, of which the reader then knows.
+    /// `nil` without an upstream, and when something is wrong, of which the reader then knows.
     init?(_ reader: ConfigurationReader) {
-        let site = reader.requiredParsed("site", hint: "write site = \"farm\"") {
-            try Site($0)
-        }
+        let site = reader.parsed("site", default: Site.standardText) { try Site($0) }
         let node = Self.readNode(reader)
         let edge = BrokerSettings(
             reader.table("edge"), isUpstream: false, standardURL: "mqtt://127.0.0.1:1883")
@@ -47,7 +57,7 @@ extension BridgeSettings {
             "edge_interval", default: .seconds(2), in: .milliseconds(100)...(.seconds(3_600)))
         upstreamReportInterval = report.duration(
             "upstream_interval", default: .seconds(10), in: .milliseconds(100)...(.seconds(3_600)))
-        guard let site, let node, let edge, let upstream else {
+        guard let node, let edge, let upstream else {
             // Ticked off, so that they are not called unknown beside what is really wrong.
             _ = (routesReader.strings("up", default: []), routesReader.strings("down", default: []))
             return nil
@@ -138,6 +148,8 @@ extension BrokerSettings {
         let url: BrokerURL? =
             if let standardURL {
                 reader.parsed("url", default: standardURL) { try BrokerURL($0) }
+            } else if reader.isEmpty {
+                nil
             } else {
                 reader.requiredParsed("url", hint: "write url = \"mqtts://HOST:8883\"") {
                     try BrokerURL($0)

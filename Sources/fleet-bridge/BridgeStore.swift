@@ -9,7 +9,7 @@ import Store
 /// that failed may have happened.
 struct BridgeStore: Sendable {
     /// Limits beside those of the core.
-    struct Limits: Sendable {
+    struct Limits: Equatable, Sendable {
         /// Of the table of refused messages; beyond them the oldest give way, and are counted.
         var refusedMessages = 1_000
         var refusedBytes = 16 * 1024 * 1024

@@ -20,7 +20,7 @@ final class BrokerProgram: DaemonProgram {
         subcommands: [
             StoreCommand.specification, PasswdCommand.specification, ExplainCommand.specification,
             ImportCommand.specification,
-        ] + ControlCommands.specifications)
+        ] + ControlCommands.specifications + CommonCommands.specifications)
 
     static func apply(
         _ flags: ParsedFlags, to document: inout ConfigurationDocument
@@ -44,7 +44,10 @@ final class BrokerProgram: DaemonProgram {
         try observer.start()
     }
 
-    func reload(_ settings: BrokerSettings) throws { try server.reload(settings) }
+    func reload(_ settings: BrokerSettings) throws -> String? {
+        try server.reload(settings)
+        return nil
+    }
 
     func stop(_ done: @escaping () -> Void) {
         observer.stop()

@@ -11,14 +11,9 @@ enum PasswdCommand {
             OperandSpecification("USER", help: "the user's name"),
         ],
         flags: [
-            FlagSpecification(
-                "--password-file", value: "FILE",
-                help: "take the password from the first line of FILE; - is standard input"),
+            PasswordInput.flag,
             FlagSpecification("--delete", help: "remove the user"),
         ])
-
-    /// The longest password, as MQTT can send it.
-    private static let maximumPassword = 65_535
 
     static func run(_ flags: ParsedFlags) throws -> ExitCode {
         let path = flags.operands[0]
@@ -44,40 +39,7 @@ enum PasswdCommand {
     }
 
     private static func makeVerifier(_ flags: ParsedFlags, _ user: String) throws -> String {
-        let password = try readPassword(flags, user)
-        guard !password.isEmpty else {
-            throw DaemonError(.dataError, "an empty password is no password")
-        }
-        guard password.count <= maximumPassword else {
-            throw DaemonError(.dataError, "a password has at most \(maximumPassword) bytes")
-        }
+        let password = try PasswordInput.read(flags, of: user, isNew: true)
         return SCRAMVerifier(password: password).description
-    }
-
-    /// From a file, from standard input or from the terminal; never from an argument, which everybody on
-    /// the machine could see.
-    private static func readPassword(_ flags: ParsedFlags, _ user: String) throws -> [UInt8] {
-        if let path = flags["--password-file"] {
-            return firstLine(
-                path == "-"
-                    ? try Terminal.readInput(limit: maximumPassword + 2)
-                    : try Files.readPrivate(path, limit: maximumPassword + 2))
-        }
-        guard Terminal.Stream.input.isTerminal else {
-            return firstLine(try Terminal.readInput(limit: maximumPassword + 2))
-        }
-        guard let password = try Terminal.askSecret("Password for \(user): "),
-            let again = try Terminal.askSecret("Again: ")
-        else { throw DaemonError(.failure, "no password was given") }
-        guard password == again else {
-            throw DaemonError(.dataError, "the two passwords differ; nothing was changed")
-        }
-        return password
-    }
-
-    private static func firstLine(_ bytes: [UInt8]) -> [UInt8] {
-        var line = Array(bytes.prefix { $0 != UInt8(ascii: "\n") })
-        if line.last == UInt8(ascii: "\r") { line.removeLast() }
-        return line
     }
 }

@@ -19,6 +19,10 @@ final class ServerListener {
         return options
     }
 
+    private static let portHint =
+        "stop it, or write another address into a [[listener]]; agent, bridge and fleet use the broker "
+        + "that is there"
+
     /// Binds and listens; clients are served once it is started.
     static func open(
         _ settings: ListenerSettings, _ broker: BrokerSettings, gate: SharedGate
@@ -29,7 +33,7 @@ final class ServerListener {
                 settings.address, options: options, access: settings.unixAccess)
             return ServerListener(socket, terms)
         } catch {
-            throw DaemonError(.unavailable, "\(error)")
+            throw DaemonError(listening: error, at: settings.address, hint: portHint)
         }
     }
 
@@ -41,7 +45,8 @@ final class ServerListener {
         do throws(IOError) {
             sockets = try Listener.loopback(port: BrokerSettings.defaultPort, options: options)
         } catch {
-            throw DaemonError(.unavailable, "\(error)")
+            let address = SocketAddress.loopbackIPv4(port: BrokerSettings.defaultPort)
+            throw DaemonError(listening: error, at: address, hint: portHint)
         }
         return try sockets.map { socket throws(DaemonError) in
             let settings = ListenerSettings(address: socket.address)

@@ -61,10 +61,10 @@ private final class Probe: DaemonProgram {
             }
         case "ask to reload":
             context.loop.schedule(after: .milliseconds(1)) {
-                self.note("problems \(context.reload().count)")
+                self.note("problems \(self.problems(context.reload()).count)")
                 let file = self.context.state.path + "/../probe.toml"
                 try? Data("name = 1".utf8).write(to: URL(fileURLWithPath: file))
-                let problems = context.reload()
+                let problems = self.problems(context.reload())
                 self.note(
                     "problems \(problems.count) \(problems.allSatisfy { $0.contains("probe.toml:1:1") })"
                 )
@@ -82,7 +82,15 @@ private final class Probe: DaemonProgram {
         }
     }
 
-    func reload(_ settings: Settings) { note("reload \(settings.name)") }
+    func reload(_ settings: Settings) -> String? {
+        note("reload \(settings.name)")
+        return nil
+    }
+
+    private func problems(_ result: ReloadResult) -> [String] {
+        if case .refused(let problems) = result { return problems }
+        return []
+    }
 
     func stop(_ done: @escaping () -> Void) {
         note("stop")

@@ -411,8 +411,8 @@ def test_overlapping_filters_are_an_error_that_names_the_pair(tmp_path):
 
 
 @pytest.mark.parametrize("text, expected", [
-    ('node = "a"\n[upstream]\nurl = "mqtt://h"\n', "site is missing"),
-    (f'site = "{SITE}"\nnode = "a"\n', "upstream.url is missing"),
+    ('site = "Farm"\n[upstream]\nurl = "mqtt://h"\n', "use lower case"),
+    (f'site = "{SITE}"\nnode = "a"\n[upstream]\nkeep_alive = "3s"\n', "upstream.url is missing"),
     (f'site = "{SITE}"\nnode = "a"\n[upstream]\nurl = "mqtt://u:p@h"\n', "password"),
     (f'site = "{SITE}"\nnode = "a"\n[upstream]\nurl = "mqtt://h"\nkeepalive = "3s"\n',
      "keep_alive"),

@@ -90,10 +90,15 @@ import Testing
         #expect(error?.hint == "write --broker mqtts://USER@localhost")
     }
 
-    @Test func withoutABrokerItSaysWhereToWriteOne() {
-        let error = problem([], sources(["HOME": "/nowhere"]))
-        #expect(error?.hint.contains("/nowhere/.config/fleet/config.toml") == true)
-        #expect(error?.hint.contains("--broker") == true)
+    @Test func withoutAContextItIsTheBrokerOfThisMachine() throws {
+        for environment in [["HOME": "/nowhere"], [:]] {
+            let settings = try settings([], sources(environment))
+            #expect(settings.url.description == "mqtt://localhost")
+            #expect(settings.url.port == 1883)
+            let failure = FleetError(ClientFailure(.unreachable, "refused"), settings)
+            #expect(failure.hint.contains("--broker"))
+            #expect(failure.hint.contains("config.toml"))
+        }
     }
 
     @Test func aContextGivesBrokerCAAndPasswordFileAndFlagsWin() throws {

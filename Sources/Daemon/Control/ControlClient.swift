@@ -14,13 +14,18 @@ public enum ControlClient {
     ]
 
     /// The socket that the flags name; without them, that of a daemon of this user, else that of the
-    /// system's.
+    /// unit that runs this, else that of the system's.
     public static func path(_ flags: ParsedFlags, name: String) throws(DaemonError) -> String {
         if let path = flags["--socket"] { return path }
         let folder = try StateDirectory.path(flag: flags["--state-directory"], name: name)
         let own = folder + "/" + fileName
         if flags.has("--state-directory") || Files.exists(own) { return own }
-        let others = ["/run/fleet/\(name)/\(fileName)", "/var/lib/fleet/\(name)/\(fileName)"]
+        // As systemd sets it for what a unit runs, ExecReload= too.
+        let runtime = Kernel.environment("RUNTIME_DIRECTORY")?.split(separator: ":").first
+        let others =
+            (runtime.map { ["\($0)/\(fileName)"] } ?? []) + [
+                "/run/fleet/\(name)/\(fileName)", "/var/lib/fleet/\(name)/\(fileName)",
+            ]
         return others.first { Files.exists($0) } ?? own
     }
 

@@ -28,7 +28,7 @@ public final class ControlServer: EventHandler {
     private var connectionCount = 0
 
     /// Binds and listens. A socket that a dead process left behind is taken over.
-    public init(path: String, loop: EventLoop) throws(DaemonError) {
+    public init(path: String, group: String? = nil, loop: EventLoop) throws(DaemonError) {
         self.path = path
         self.loop = loop
         guard path.utf8.count <= SocketAddress.maximumPathLength else {
@@ -37,7 +37,8 @@ public final class ControlServer: EventHandler {
                 hint: "it may have at most \(SocketAddress.maximumPathLength) bytes")
         }
         do throws(IOError) {
-            let listener = try Listener(.unix(path), access: UnixSocketAccess(mode: 0o660))
+            let listener = try Listener(
+                .unix(path), access: UnixSocketAccess(mode: 0o660, group: group))
             self.listener = listener
         } catch {
             throw DaemonError(.unavailable, "the control socket cannot be opened: \(error)")

@@ -135,3 +135,8 @@ public typealias ServiceName = Name<ServiceKind>
 public typealias Verb = Name<VerbKind>
 /// The name of a cloud-side broker.
 public typealias UpstreamName = Name<UpstreamKind>
+
+extension Name where Kind == SiteKind {
+    /// The site of a machine that has not been told one.
+    public static var standardText: String { "home" }
+}

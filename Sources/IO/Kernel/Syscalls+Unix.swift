@@ -39,6 +39,18 @@ extension Syscalls {
         return unsafe entry.gr_gid
     }
 
+    /// The name of a user, getpwuid(3); `nil` for a number without one.
+    static func userName(_ number: UInt32) -> String? {
+        var entry = unsafe passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var text = [CChar](repeating: 0, count: 16 * 1024)
+        let room = text.count
+        // SAFETY: the entry's texts lie in `text`, and the name is copied within this call.
+        let code = unsafe getpwuid_r(number, &entry, &text, room, &found)
+        guard code == 0, unsafe found != nil, let name = unsafe entry.pw_name else { return nil }
+        return unsafe String(cString: name)
+    }
+
     /// SO_PEERCRED of unix(7).
     static func peerCredentials(
         of socket: borrowing FileDescriptor

@@ -17,46 +17,32 @@ final class BrokerControl {
     private let socket: ControlServer
 
     init(
-        _ server: BrokerServer, _ observer: BrokerObserver, path: String, context: DaemonContext
-    ) throws(DaemonError) {
+        _ server: BrokerServer, _ observer: BrokerObserver, _ socket: ControlServer,
+        _ context: DaemonContext
+    ) {
         self.server = server
         self.observer = observer
         self.context = context
-        socket = try ControlServer(path: path, loop: context.loop)
-        socket.registerCommon(context)
+        self.socket = socket
         registerStatus()
         registerTables()
         registerOrders()
     }
 
-    /// Opens the socket that is configured, else the one in the state folder. Where that folder's path is
-    /// too long for a socket's, there is none, and a warning says so.
+    /// Opens the socket and answers; `nil` where there is none, of which a warning speaks.
     static func open(
         _ server: BrokerServer, _ observer: BrokerObserver, _ settings: ObserveSettings,
         _ context: DaemonContext
     ) throws(DaemonError) -> BrokerControl? {
-        let standard = context.state.path + "/" + ControlClient.fileName
-        let path = settings.controlSocket ?? standard
-        if settings.controlSocket == nil, path.utf8.count > SocketAddress.maximumPathLength {
-            context.log.warning(
-                "no control socket: the state folder's path is too long for one",
-                ["path": path, "hint": "set control.socket"])
-            return nil
-        }
-        let control = try BrokerControl(server, observer, path: path, context: context)
-        try control.start()
+        guard let socket = try ControlServer.open(settings.control, context) else { return nil }
+        let control = BrokerControl(server, observer, socket, context)
+        try socket.start(context.log)
         return control
     }
 
     /// Adds a command of another part of the broker.
     func register(_ name: String, _ command: @escaping ControlServer.Command) {
         socket.register(name, command)
-    }
-
-    func start() throws(DaemonError) {
-        try socket.start { [log = context.log] error in
-            log.error("cannot accept", ["error": error])
-        }
     }
 
     func stop() { socket.stop() }

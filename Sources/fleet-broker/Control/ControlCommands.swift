@@ -23,12 +23,6 @@ enum ControlCommands {
             flags: [
                 payload, FlagSpecification("--delete", help: "delete them; FILTER must be given"),
             ]),
-        specification(
-            "log-level", "change the log's level until the next reload or start",
-            operands: [
-                OperandSpecification("LEVEL", help: "debug, info, notice, warning or error")
-            ]),
-        specification("reload", "reread the configuration, and say what is wrong with it"),
     ]
 
     private static let client = OperandSpecification("CLIENT", help: "the client's identifier")
@@ -58,9 +52,6 @@ enum ControlCommands {
             try messages(flags, name, arguments)
         case "retained": try retained(flags)
         case "kick": try order(flags, name, clientArgument(flags), "disconnected")
-        case "log-level":
-            try order(flags, name, ["level": .string(flags.operands[0])], "the log's level is set")
-        case "reload": try order(flags, name, [:], "configuration reloaded")
         default: return nil
         }
         return .success

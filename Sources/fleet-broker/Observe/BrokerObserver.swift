@@ -183,7 +183,8 @@ extension BrokerObserver {
             context.log.notice("listening for HTTP", ["address": server.address])
             http = server
         } catch {
-            throw DaemonError(.unavailable, "\(error)")
+            throw DaemonError(
+                listening: error, at: address, hint: "stop it, or set another http.address")
         }
     }
 

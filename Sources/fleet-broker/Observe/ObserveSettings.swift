@@ -14,13 +14,11 @@ struct ObserveSettings {
     var http = HTTPLimits()
     /// `nil`: nothing is published by the fleet protocol.
     var fleet: FleetPlace? = FleetPlace()
-    /// `nil`: in the state folder.
-    var controlSocket: String?
+    var control = ControlSettings()
 
     /// Where the broker stands in its fleet.
     struct FleetPlace {
-        /// A broker without a site of its own is at home, as an agent is.
-        var site = "home"
+        var site = Site.standardText
         /// `nil`: by the host's name.
         var node: NodeName?
     }
@@ -31,7 +29,7 @@ struct ObserveSettings {
         readObserve(reader.table("observe"))
         readHTTP(reader.table("http"))
         readFleet(reader.table("fleet"))
-        controlSocket = reader.table("control").path("socket")
+        control = ControlSettings(reader.table("control"))
     }
 
     private mutating func readObserve(_ reader: ConfigurationReader) {

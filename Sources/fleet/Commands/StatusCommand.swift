@@ -47,14 +47,18 @@ struct StatusCommand: ParsableCommand {
         let settings = try BrokerSettings(connection, .process)
         let filters = StatusFilters(try scope())
         var view = FleetView()
+        var broker = LocalBroker(settings.url)
         // Measured in a table, a message lost is a cell missing; at QoS 0 none waits for another.
-        let harvest = Harvest(filters.all, qos: .atMostOnce, limit: settings.connectTimeout) {
+        let harvest = Harvest(
+            filters.all, asides: broker.filters, qos: .atMostOnce, limit: settings.connectTimeout
+        ) {
+            if broker.take(topic: $0.topic, payload: $0.payload) { return }
             view.take(topic: $0.topic, payload: $0.payload)
         }
         try Conversation.run(settings, output, harvest)
         let report = filters.report(view)
         let end = try show(report, filters.unseen(harvest), to: output)
-        for remark in filters.remarks(report) { output.note(remark) }
+        for remark in filters.remarks(report) + broker.remarks { output.note(remark) }
         return end
     }
 

@@ -9,6 +9,10 @@ struct BrokerContext: Hashable {
     let passwordFile: String?
     let isDefault: Bool
 
+    /// The broker of this machine: where nobody has named one.
+    static let ofThisMachine = BrokerContext(
+        name: "", broker: "mqtt://localhost:1883", caFile: nil, passwordFile: nil, isDefault: true)
+
     /// `$XDG_CONFIG_HOME/fleet/config.toml`, else `~/.config/fleet/config.toml`; nil without either
     /// variable (XDG Base Directory Specification).
     static func path(environment: (String) -> String?) -> String? {
@@ -56,7 +60,7 @@ struct BrokerContext: Hashable {
         return table.entries.map(\.key)
     }
 
-    /// The context called `name`, else the default one, else the only one.
+    /// The context called `name`, else the default one, else the only one; without any, this machine's broker.
     static func choose(
         _ name: String?, from contexts: [BrokerContext], path: String?
     ) throws(FleetError) -> BrokerContext {
@@ -80,8 +84,6 @@ struct BrokerContext: Hashable {
                 "\(place) has several contexts and no default",
                 hint: "choose one with --context (\(names)), or write default = true into one")
         }
-        throw FleetError(
-            "no broker is given",
-            hint: "write --broker mqtts://user@host:8883, or a [context.NAME] into \(place)")
+        return ofThisMachine
     }
 }

@@ -22,6 +22,8 @@ struct BrokerSettings {
     let caFile: String?
     let password: [UInt8]?
     let connectTimeout: Duration
+    /// Nobody has named a broker.
+    let isStandard: Bool
 
     init(_ options: ConnectionOptions, _ sources: Sources) throws(FleetError) {
         var broker = options.broker
@@ -41,6 +43,7 @@ struct BrokerSettings {
         } catch {
             throw FleetError(error.problem, hint: error.hint)
         }
+        isStandard = context == .ofThisMachine
         caFile = options.caFile ?? context?.caFile
         connectTimeout = options.connectTimeout.duration
         password = try Self.password(url, options, context, sources)

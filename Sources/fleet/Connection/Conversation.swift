@@ -159,6 +159,10 @@ extension FleetError {
                 settings.url.user == nil
                 ? "name a user: --broker \(settings.url.naming(user: "USER"))"
                 : "check the user in --broker and the password (--password-file, FLEET_PASSWORD or the prompt)"
+        case .unreachable where settings.isStandard:
+            hint =
+                "name a broker: --broker mqtts://user@host:8883, or a [context.NAME] in "
+                + "~/.config/fleet/config.toml"
         case .connectionLost where hint.isEmpty && !settings.url.usesTLS:
             hint = "if the broker expects TLS on this port, write mqtts://"
         default: break

@@ -19,6 +19,8 @@ final class Harvest: ConversationHandler {
     }
 
     private let filters: [String]
+    /// Asked for as well; nobody waits for an answer, and a refusal is no news.
+    private let asides: [String]
     private let qos: QoS
     private let limit: Duration
     private let take: (ReceivedMessage) throws(FleetError) -> Void
@@ -35,10 +37,11 @@ final class Harvest: ConversationHandler {
 
     /// - Parameter limit: how long it may take from the connection on.
     init(
-        _ filters: [String], qos: QoS, limit: Duration,
+        _ filters: [String], asides: [String] = [], qos: QoS, limit: Duration,
         _ take: @escaping (ReceivedMessage) throws(FleetError) -> Void
     ) {
         self.filters = filters
+        self.asides = asides
         self.qos = qos
         self.limit = limit
         self.take = take
@@ -47,7 +50,7 @@ final class Harvest: ConversationHandler {
     func connected(_ conversation: Conversation, _ result: ConnectResult) {
         server = result.server
         askedAt = conversation.loop.now
-        conversation.subscribe(filters.map { SubscriptionRequestItem($0, qos: qos) })
+        conversation.subscribe((filters + asides).map { SubscriptionRequestItem($0, qos: qos) })
         _ = conversation.loop.schedule(after: limit) { [weak conversation] in
             conversation?.end()
         }
@@ -72,7 +75,7 @@ final class Harvest: ConversationHandler {
         _ conversation: Conversation, _ message: ReceivedMessage
     ) throws(FleetError) {
         lastAt = conversation.loop.now
-        count += 1
+        if !asides.contains(where: { message.topic.elementsEqual($0.utf8) }) { count += 1 }
         try take(message)
     }
 
