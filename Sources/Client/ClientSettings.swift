@@ -25,8 +25,8 @@ public struct ClientSettings: Hashable, Sendable {
         user = reader.string("user") ?? url?.user
         password = Self.readPassword(reader)
         tls.caFile = reader.path("ca_file")
-        tls.certificateFile = reader.path("client_certificate")
-        tls.keyFile = reader.path("client_key")
+        tls.certificateFile = reader.secretPath("client_certificate")
+        tls.keyFile = reader.secretPath("client_key")
         if (tls.certificateFile == nil) != (tls.keyFile == nil) {
             let missing = tls.keyFile == nil ? "client_key" : "client_certificate"
             reader.reportMissing(missing, hint: "certificate and key come together")
@@ -46,7 +46,7 @@ public struct ClientSettings: Hashable, Sendable {
     }
 
     private static func readPassword(_ reader: ConfigurationReader) -> [UInt8]? {
-        guard let path = reader.path("password_file") else { return nil }
+        guard let path = reader.secretPath("password_file") else { return nil }
         do throws(IOError) {
             var password = try Files.readPrivate(path, limit: maximumPasswordFile)
             while let last = password.last, last == 0x0A || last == 0x0D { password.removeLast() }

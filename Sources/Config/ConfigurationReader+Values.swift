@@ -28,6 +28,12 @@ extension ConfigurationReader {
         }
     }
 
+    /// The path of a file with a secret. One that this process cannot read is taken from what systemd has
+    /// loaded for it, by the file's name: LoadCredential=, systemd.exec(5).
+    public func secretPath(_ key: String) -> String? {
+        path(key).map { CredentialFolder.ofProcess.path(for: $0) }
+    }
+
     /// One of the raw values of `Choice`.
     public func choice<Choice>(_ key: String, default standard: Choice) -> Choice
     where Choice: CaseIterable & RawRepresentable, Choice.RawValue == String {

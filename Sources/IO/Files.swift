@@ -91,6 +91,11 @@ public enum Files {
         }
     }
 
+    /// Whether this process may read the file at `path`.
+    public static func canRead(_ path: String) -> Bool {
+        (try? Syscalls.open(path, O_RDONLY)) != nil
+    }
+
     /// What stat(2) says about the file at `path`.
     public static func status(_ path: String) throws(IOError) -> FileStatus {
         try Syscalls.status(path)
@@ -118,6 +123,16 @@ public enum Files {
                 try makeFolder(path, mode: mode)
             default: throw error
             }
+        }
+    }
+
+    /// Gives a file the owner and the group of another, if it has others, fchown(2).
+    public static func changeOwner(_ path: String, like owner: FileStatus) throws(IOError) {
+        let file = try Syscalls.open(path, O_RDONLY)
+        do throws(IOError) {
+            try Syscalls.changeOwner(file, like: owner)
+        } catch {
+            throw error.about(path)
         }
     }
 

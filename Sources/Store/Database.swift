@@ -32,7 +32,11 @@ public final class Database {
     private static let isPrepared = fleet_sqlite_without_page_reserve() == SQLITE_OK
 
     /// Opens or makes the store at `path`, brings it to the format of `schema`.
-    public init(path: String, schema: Schema, options: StoreOptions) throws(StoreError) {
+    ///
+    /// - Parameter migrates: false for who only looks: an older store keeps its format.
+    public init(
+        path: String, schema: Schema, options: StoreOptions, migrates: Bool = true
+    ) throws(StoreError) {
         let header = try Database.inspect(path, schema)
         _ = Database.isPrepared
         var handle: OpaquePointer?
@@ -54,7 +58,7 @@ public final class Database {
         do throws(StoreError) {
             if code != .ok { throw error(code, nil) }
             try configure()
-            try migrate()
+            try migrate(migrates)
             try startLog()
         } catch {
             close()
@@ -104,14 +108,10 @@ public final class Database {
         _ applicationID: UInt32, _ version: Int, _ schema: Schema, _ path: String
     ) throws(StoreError) {
         guard applicationID == schema.applicationID else {
-            throw StoreError(
-                .foreign, "made by another program (application_id \(applicationID))", path: path)
+            throw StoreError.foreign(applicationID, path: path)
         }
         guard version <= schema.formatVersion else {
-            throw StoreError(
-                .newer(found: version, supported: schema.formatVersion),
-                "made by a newer version of this program (format \(version), this one knows"
-                    + " \(schema.formatVersion))", path: path)
+            throw StoreError.newer(version, schema, path: path)
         }
     }
 
@@ -139,7 +139,7 @@ public final class Database {
 
     // MARK: Format
 
-    private func migrate() throws(StoreError) {
+    private func migrate(_ migrates: Bool) throws(StoreError) {
         // The first reads: they roll back, or recover the log, after a crash.
         let application = UInt32(truncatingIfNeeded: try integer("PRAGMA application_id"))
         let version = Int(try integer("PRAGMA user_version"))
@@ -148,11 +148,13 @@ public final class Database {
             try Database.check(application, version, schema, path)
         }
         guard version < schema.formatVersion || application == 0 else { return }
+        if version > 0 && !migrates { return }
         // Without the log, so that the header in the file always tells the format, whatever happens.
         let mode = try text("PRAGMA journal_mode = DELETE")
         guard mode == "delete" else {
             throw StoreError(.busy, "the log cannot be closed", path: path, code: .busy)
         }
+        if version > 0 { try StoreFile.keepCopy(of: path, format: version) }
         for number in version..<schema.formatVersion {
             let migration = schema.migrations[number]
             do throws(StoreError) {

@@ -1,3 +1,5 @@
+import IO
+
 /// Why the store could not do something. Bound values never appear in it.
 public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Kind: Hashable, Sendable {
@@ -45,12 +47,32 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         self.statement = statement
     }
 
+    static func foreign(_ applicationID: UInt32, path: String) -> StoreError {
+        StoreError(
+            .foreign, "made by another program (application_id \(applicationID))", path: path)
+    }
+
+    static func newer(_ format: Int, _ schema: Schema, path: String) -> StoreError {
+        StoreError(
+            .newer(found: format, supported: schema.formatVersion),
+            "made by a newer version of this program (format \(format), this one knows"
+                + " \(schema.formatVersion))", path: path)
+    }
+
+    /// Whether it is the wrong store for this program: no later attempt goes better.
+    public var isForGood: Bool {
+        switch kind {
+        case .foreign, .newer: true
+        default: false
+        }
+    }
+
     /// The one thing the user can do about it.
     public var hint: String? {
         switch kind {
         case .corrupt: "the file is put aside and a new one is made; see the log for its name"
         case .foreign: "name another state folder with --state-directory DIR"
-        case .newer: "install the newer version again, or move the file away to begin anew"
+        case .newer(_, let supported): Self.hint(path, StoreFile.copy(of: path, format: supported))
         case .full: "make room on the disk (df -h), or lower the limits of the store"
         case .readOnly: "the file system may have become read-only after an error; see dmesg"
         case .inputOutput: "the disk or SD card may be failing; see dmesg"
@@ -58,6 +80,14 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         case .cannotOpen: "the user that runs this program must own the folder"
         case .constraint, .noMemory, .interrupted, .refused, .other: nil
         }
+    }
+
+    private static func hint(_ path: String, _ copy: String) -> String {
+        let way =
+            Files.exists(copy)
+            ? "go back to what was there before it with: store restore \(copy)"
+            : "move the file away to begin anew"
+        return "install the newer version again, or " + way
     }
 
     public var description: String {

@@ -22,14 +22,47 @@ public enum StoreFile {
         of path: String, at copy: String, schema: Schema, options: StoreOptions
     ) throws(StoreError) -> Database {
         remove(copy)
+        try self.copy(path, to: copy)
+        return try Database(path: copy, schema: schema, options: options)
+    }
+
+    /// Copies a store's files, log and all; nothing may write to them meanwhile.
+    static func copy(_ path: String, to target: String) throws(StoreError) {
         do throws(IOError) {
             for companion in [""] + companions where Files.exists(path + companion) {
-                try StoreKernel.copy(path + companion, to: copy + companion)
+                try StoreKernel.copy(path + companion, to: target + companion)
             }
         } catch {
-            throw StoreError(.cannotOpen, "\(error)", path: copy)
+            throw StoreError(
+                StoreKernel.meansNoRoom(error.code.rawValue) ? .full : .cannotOpen, "\(error)",
+                path: target)
         }
-        return try Database(path: copy, schema: schema, options: options)
+    }
+
+    /// Where the copy of a store lies that was made before it left this format.
+    static func copy(of path: String, format: Int) -> String { "\(path).format-\(format)" }
+
+    /// Keeps a copy of a store that is about to be migrated, in the place of an earlier one of that format.
+    /// The store has no log, and nobody else has it open.
+    static func keepCopy(of path: String, format: Int) throws(StoreError) {
+        let target = copy(of: path, format: format)
+        let unfinished = target + ".new"
+        do throws(StoreError) {
+            try copy(path, to: unfinished)
+            do throws(IOError) {
+                try Files.changeOwner(unfinished, like: Files.status(path))
+                try StoreKernel.synchronize(unfinished)
+                try StoreKernel.rename(unfinished, to: target)
+                try Files.synchronizeFolder(of: target)
+            } catch {
+                throw StoreError(.cannotOpen, "\(error)", path: target)
+            }
+        } catch {
+            remove(unfinished)
+            var error = error
+            error.message = "no copy can be made before the migration: \(error.message)"
+            throw error
+        }
     }
 
     /// Removes a store's files, as far as there are any.
@@ -43,13 +76,18 @@ public enum StoreFile {
     ///
     /// `broker.db` becomes `broker.db.corrupt-20250309T070501Z`. Nothing may have it open.
     public static func quarantine(_ path: String) throws(StoreError) -> String {
+        try putAside(path, as: "corrupt")
+    }
+
+    /// `broker.db` becomes `broker.db.<why>-20250309T070501Z`.
+    static func putAside(_ path: String, as why: String) throws(StoreError) -> String {
         let time = Timestamp(unixMilliseconds: SystemClock.unixMilliseconds()).description
         let stamp = time.prefix(19).filter { $0 != "-" && $0 != ":" } + "Z"
-        var target = "\(path).corrupt-\(stamp)"
+        var target = "\(path).\(why)-\(stamp)"
         var count = 1
         while Files.exists(target) {
             count += 1
-            target = "\(path).corrupt-\(stamp)-\(count)"
+            target = "\(path).\(why)-\(stamp)-\(count)"
         }
         do throws(IOError) {
             // The companions first: a new database must never find the old one's log.

@@ -62,6 +62,12 @@ enum StoreKernel {
         }
     }
 
+    /// Makes what was written to a file survive a power cut, fsync(2).
+    static func synchronize(_ path: String) throws(IOError) {
+        let file = try open(path, O_RDONLY)
+        guard fsync(file.rawValue) == 0 else { throw failure("fsync", path) }
+    }
+
     static func rename(_ old: String, to new: String) throws(IOError) {
         // SAFETY: rename(2) with strings that live for the call.
         guard unsafe Glibc.rename(old, new) == 0 else { throw failure("rename", old) }

@@ -9,7 +9,8 @@ final class BridgeProgram: DaemonProgram {
         name: "fleet-bridge", stateName: "bridge",
         summary: "Forwards messages between an edge broker and a cloud broker, and keeps them on"
             + " disk until the other side has acknowledged them.",
-        subcommands: [UpstreamCommand.specification] + CommonCommands.specifications)
+        subcommands: [UpstreamCommand.specification, StoreCommand.specification]
+            + CommonCommands.specifications)
 
     private let context: DaemonContext
     private let control: ControlServer?
@@ -85,6 +86,8 @@ final class BridgeProgram: DaemonProgram {
     }
 
     static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
-        try UpstreamCommand.run(flags)
+        subcommand == StoreCommand.name
+            ? try StoreCommand.run(MessageStore.self, flags, of: specification)
+            : try UpstreamCommand.run(flags)
     }
 }

@@ -10,8 +10,15 @@ extension BridgeRunner {
         // The store's thread is there before the runner that listens to it.
         let inbox = Inbox()
         let port = context.loop.makePort { (news: StoreNews) in inbox.runner?.handle(news) }
-        let opened = try OpenedStore(settings, machine: machine, context: context) { event in
-            port.send(.happened(event))
+        // A migration copies a large store first.
+        context.notifier.extendTimeout(by: .seconds(300))
+        let opened: OpenedStore
+        do {
+            opened = try OpenedStore(settings, machine: machine, context: context) { event in
+                port.send(.happened(event))
+            }
+        } catch let error as StoreError {
+            throw DaemonError(error, otherwise: .unavailable)
         }
         let runner = try BridgeRunner(
             settings, opened, machine: machine, context: context, port: port)

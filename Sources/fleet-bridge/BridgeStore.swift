@@ -68,9 +68,11 @@ struct BridgeStore: Sendable {
         return BridgeStore(thread: thread, limits: limits)
     }
 
-    static func open(_ path: String) throws(StoreError) -> Database {
+    static func open(_ path: String, migrates: Bool = true) throws(StoreError) -> Database {
         // Power durability: the edge broker forgets what it has seen acknowledged.
-        try Database(path: path, schema: schema, options: StoreOptions(synchronous: .full))
+        try Database(
+            path: path, schema: schema, options: StoreOptions(synchronous: .full),
+            migrates: migrates)
     }
 
     /// Reads what the core begins with, and counts the start.

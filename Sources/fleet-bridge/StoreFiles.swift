@@ -8,16 +8,17 @@ import Store
 /// The store's files in the state folder, and what to do with a damaged one.
 struct StoreFiles {
     let folder: String
-    var path: String { folder + "/bridge.db" }
+    static let name = "bridge.db"
+    var path: String { folder + "/" + Self.name }
     /// Its presence says that the store was found damaged while it was in use.
-    private var mark: String { folder + "/bridge.db.damaged" }
+    private var mark: String { path + ".damaged" }
 
     /// Stores that were put aside, so far as they still lie there.
     let quarantined: Int
 
     init(folder: String) {
         self.folder = folder
-        quarantined = StoreFile.quarantined(folder + "/bridge.db").count
+        quarantined = StoreFile.quarantined(folder + "/" + Self.name).count
     }
 
     func markDamaged() {

@@ -58,7 +58,8 @@ final class BrokerProgram: DaemonProgram {
     static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
         if let code = try ControlCommands.run(subcommand, flags) { return code }
         switch subcommand {
-        case "store": return try StoreCommand.run(flags)
+        case StoreCommand.name:
+            return try StoreCommand.run(TurnStore.self, flags, of: specification)
         case "explain": return try ExplainCommand.run(flags)
         case "import": return try ImportCommand.run(flags)
         default: return try PasswdCommand.run(flags)

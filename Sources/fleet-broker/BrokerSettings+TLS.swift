@@ -24,15 +24,15 @@ extension BrokerSettings {
 
     static func readTLS(_ reader: ConfigurationReader) -> TLSServerConfiguration? {
         guard let table = reader.optionalTable("tls") else { return nil }
-        if let keys = table.path("psk_file") {
+        if let keys = table.secretPath("psk_file") {
             for key in ["certificate", "key", "client_ca", "client_crl", "user_from"]
             where table.has(key) {
                 table.problem(key, "has no meaning with psk_file, which takes its place")
             }
             return TLSServerConfiguration(preSharedKeyFile: keys)
         }
-        let certificate = table.path("certificate")
-        let key = table.path("key")
+        let certificate = table.secretPath("certificate")
+        let key = table.secretPath("key")
         let authority = table.path("client_ca")
         let revoked = table.path("client_crl")
         let source = table.choice("user_from", default: UserSource.none)

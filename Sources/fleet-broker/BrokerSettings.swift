@@ -37,7 +37,7 @@ struct BrokerSettings {
     init(_ reader: ConfigurationReader) {
         threads = reader.integer("threads", default: 1, in: 1...ShardPosition.maximumCount)
         let authentication = reader.table("authentication")
-        passwordFile = authentication.path("password_file")
+        passwordFile = authentication.secretPath("password_file")
         if authentication.has("allow_anonymous") {
             allowsAnonymous = authentication.boolean("allow_anonymous", default: false)
         }

@@ -182,6 +182,21 @@ private final class Folder {
         #expect(throws: ConfigurationError.self) { try root.finish() }
     }
 
+    @Test func aSecretThatCannotBeReadIsTakenFromWhatSystemdHasLoaded() throws {
+        let folder = try Folder()
+        let loaded = CredentialFolder(path: folder.path + "/loaded")
+        let one = try folder.write("loaded/edge.password", "one")
+        let two = try folder.write("loaded/bridge_upstream.password", "two")
+        #expect(loaded.path(for: "/nowhere/edge.password") == one)
+        #expect(loaded.path(for: "upstream.password") == two)
+        #expect(loaded.path(for: "/nowhere/other") == "/nowhere/other")
+        #expect(loaded.path(for: "/nowhere/password") == "/nowhere/password")
+        // What can be read where it lies may be newer than what was loaded at the start.
+        let here = try folder.write("etc/edge.password", "here")
+        #expect(loaded.path(for: here) == here)
+        #expect(CredentialFolder(path: nil).path(for: "/nowhere/x") == "/nowhere/x")
+    }
+
     @Test func everyFileThatCannotBeReadIsReportedWithReasonAndWayOut() throws {
         let folder = try Folder()
         let missing = folder.path + "/nowhere/none.toml"

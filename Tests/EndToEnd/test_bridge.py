@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 
 import pytest
@@ -254,6 +255,36 @@ def test_a_corrupt_store_is_put_aside_and_the_bridge_goes_on(
     below.publish(TOPIC, "0", qos=1)
     above.until(lambda: above.payloads() == ["0"], "a message over the new store")
     above.until(lambda: above.counters().get("stores_quarantined") == 1, "the count of it")
+
+
+def test_a_store_is_copied_and_restored_with_a_new_epoch(mosquitto, bridge, watch, client, tmp_path):
+    edge, cloud = mosquitto(KEEPS_ALL), mosquitto()
+    running = bridge(edge.port, "mqtt://127.0.0.1:1").connected("edge")
+    below, beside = client(edge.port), watch(edge.port, SERVICE)
+    publish_numbers(below, 10)
+    beside.until(lambda: beside.counters().get("queue") == 10, "ten messages in the store")
+
+    def store(*arguments):
+        return run([program("fleet-bridge"), "store", *arguments, "--state-directory", running.state])
+    done = store("backup", tmp_path / "copy.db")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/copy.db: 10 messages\n"), done.stderr
+    assert "bridge.db: sound, 10 messages" in store("check").stdout
+    told = store("format").stdout
+    assert re.fullmatch(r"store_format=(\d+)\nprogram_format=\1\n", told), told
+    done = store("restore", tmp_path / "copy.db")
+    assert done.returncode == 69 and "in use by process" in done.stderr
+    running.stop()
+
+    running.configure(f"mqtt://127.0.0.1:{cloud.port}")
+    above = watch(cloud.port, TOPIC)
+    running.start()
+    above.until(lambda: len(above.payloads()) == 10, "the messages")
+    running.stop()
+    assert store("restore", tmp_path / "copy.db").returncode == 0
+    running.start()
+    above.until(lambda: len(above.payloads()) == 20, "the messages again, from the copy")
+    epochs = [fleet_property(message)[0] for message in above.of(TOPIC)]
+    assert len(set(epochs[:10])) == len(set(epochs[10:])) == 1 and epochs[0] != epochs[10]
 
 
 def test_filters_of_an_earlier_configuration_are_ended(edge, mosquitto, bridge, watch, client):

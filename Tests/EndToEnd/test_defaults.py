@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from bridge_support import Watcher
-from fleetlab.brokers import mosquitto_password_file
+from fleetlab.brokers import mosquitto_password_file, secret_file
 from fleetlab.processes import Process, program, run, system_program, wait_until
 from support import Client
 
@@ -112,6 +112,22 @@ def test_an_upstream_can_be_added_before_the_bridge_runs(tmp_path):
     done = run([program("fleet-bridge"), "--config", tmp_path / "bridge.toml", "--check-config"])
     assert re.search(r'url = "mqtts://cloud.example" +# .*/bridge.d/50-upstream.toml:3:1',
                      done.stdout), done.stdout
+
+
+def test_a_secret_comes_from_what_systemd_has_loaded(tmp_path, mosquitto, start):
+    users = mosquitto_password_file(tmp_path / "users", {"pi": "s3cret"})
+    broker = mosquitto(f"allow_anonymous false\npassword_file {users}\n")
+    loaded = tmp_path / "loaded"
+    loaded.mkdir()
+    secret_file(loaded / "agent.password", "s3cret")
+    (tmp_path / "agent.toml").write_text(
+        f'[broker]\nurl = "mqtt://pi@127.0.0.1:{broker.port}"\npassword_file = "agent.password"\n')
+    command = [program("fleet-agent"), "--config", tmp_path / "agent.toml",
+               "--state-directory", tmp_path / "state"]
+    done = run([*command, "--check-config"])
+    assert done.returncode == 78 and f"{tmp_path}/agent.password" in done.stderr
+    process = start(command, environment={"CREDENTIALS_DIRECTORY": str(loaded)})
+    process.wait_for("connected")
 
 
 def test_where_mosquitto_has_the_port_the_broker_names_it_and_the_rest_uses_it(

@@ -8,6 +8,7 @@ import random
 import re
 import resource
 import shutil
+import socket
 import sqlite3
 import time
 
@@ -238,9 +239,22 @@ def test_a_store_of_a_newer_version_is_refused_and_not_touched(fleet_broker):
     connection.close()
     before = file.read_bytes()
     process = Process(broker.command)
-    assert process.wait() != 0
-    assert "newer" in process.output
+    # What systemd does not try again.
+    assert process.wait() == 78
+    assert "newer" in process.output and "move the file away" in process.output
     assert file.read_bytes() == before and not quarantined(broker)
+    # The copy that the newer version made before it migrated is the way back.
+    copy = file.with_name(f"{file.name}.format-{version}")
+    shutil.copy(file, copy)
+    with sqlite3.connect(copy) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    process = Process(broker.command)
+    assert process.wait() == 78
+    assert f"store restore {copy}" in process.output
+    assert store(broker, "restore", copy).returncode == 0
+    broker.start()
+    assert held(broker.port) == all_of()
 
 
 def test_two_brokers_on_one_state_directory(fleet_broker):
@@ -471,6 +485,67 @@ def test_a_backup_is_taken_while_it_runs_and_is_sound(fleet_broker, tmp_path):
     broker.kill()
     shutil.rmtree(broker.state)
     broker.state.mkdir(mode=0o700)
-    shutil.copy(copy, broker.state / "broker.db")
+    done = store(broker, "restore", copy)
+    assert done.returncode == 0, done.stderr
     broker.start()
     assert held(broker.port) == all_of()
+
+
+def store(broker, *arguments):
+    return run([program("fleet-broker"), "store", *arguments, "--state-directory", broker.state])
+
+
+def test_a_backup_takes_the_place_of_the_store_which_is_kept(fleet_broker, tmp_path):
+    broker = fleet_broker(DURABLE)
+    fill(broker.port)
+    copy = tmp_path / "copy.db"
+    assert store(broker, "backup", copy).returncode == 0
+    publish_all(broker.port, [("waits/more", "more", False)])
+    # Not under a broker that runs.
+    done = store(broker, "restore", copy)
+    assert done.returncode == 69 and f"in use by process {broker.process.pid}" in done.stderr
+    assert broker.stop() == 0
+    done = store(broker, "restore", copy)
+    assert done.returncode == 0, done.stderr
+    old = re.search(r"what was there is (\S+)", done.stdout).group(1)
+    assert store(broker, "restore", tmp_path / "nothing").returncode != 0
+    broker.start()
+    assert held(broker.port) == all_of()
+    assert broker.stop() == 0
+    done = store(broker, "restore", old)
+    assert done.returncode == 0, done.stderr
+    broker.start()
+    _, waiting, _ = held(broker.port)
+    assert waiting[-1] == "more" and len(waiting) == 51
+
+
+def test_the_format_is_told_to_scripts(fleet_broker):
+    broker = fleet_broker(DURABLE)
+    done = store(broker, "format")
+    assert done.returncode == 0
+    told = dict(line.split("=") for line in done.stdout.splitlines())
+    assert told["store_format"] == told["program_format"]
+    broker.stop()
+    newer = int(told["program_format"]) + 1
+    with sqlite3.connect(database(broker)) as connection:
+        connection.execute(f"PRAGMA user_version = {newer}")
+    connection.close()
+    done = store(broker, "format")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (78, f"store_format={newer}")
+    database(broker).unlink()
+    assert store(broker, "format").stdout.splitlines()[0] == "store_format=none"
+
+
+def test_a_start_that_takes_long_asks_systemd_for_time(fleet_broker, tmp_path):
+    broker = fleet_broker(DURABLE)
+    fill(broker.port)
+    broker.stop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(20)
+        broker.environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        broker.start()
+        told = []
+        while not any("READY=1" in word for word in told):
+            told.append(notify.recv(4096).decode())
+    assert any(re.search(r"EXTEND_TIMEOUT_USEC=\d{8,}", word) for word in told[:-1]), told

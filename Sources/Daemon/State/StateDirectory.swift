@@ -36,6 +36,10 @@ public final class StateDirectory {
         }
         Kernel.rewrite(lock, "\(Kernel.processID)\n")
         self.lock = lock
+        // A command of root's leaves the file to the daemon.
+        if Kernel.isRoot, let owner = try? Files.status(path) {
+            try? Files.changeOwner(name, like: owner)
+        }
     }
 
     /// The folder of the daemon called `name`, for a subcommand with the flag `--state-directory`.

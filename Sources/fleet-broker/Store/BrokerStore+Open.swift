@@ -22,7 +22,7 @@ extension BrokerStore {
             try store.restore(&opened.state, to: shards.unstarted)
             return (store, shards)
         } catch let error as StoreError {
-            throw DaemonError(.unavailable, error.message, hint: error.hint)
+            throw DaemonError(error, otherwise: .unavailable)
         }
     }
 

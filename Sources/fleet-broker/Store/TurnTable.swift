@@ -27,8 +27,8 @@ enum TurnTable {
     /// Opened so that the least promise holds; a commit that needs more asks for it.
     static let options = StoreOptions(synchronous: .normal)
 
-    static func open(_ path: String) throws(StoreError) -> Database {
-        try Database(path: path, schema: schema, options: options)
+    static func open(_ path: String, migrates: Bool = true) throws(StoreError) -> Database {
+        try Database(path: path, schema: schema, options: options, migrates: migrates)
     }
 
     /// Rows deleted in one transaction, so that no commit waits long behind them.
