@@ -51,6 +51,22 @@ import Testing
         _ = (one.isConnected, two.isConnected)
     }
 
+    @Test func whoHasAPortIsFoundByItsSocket() throws {
+        for listener in try Listener.loopback(port: 0) {
+            let port = try #require(listener.address.port)
+            let holder = try #require(PortHolder.find(port: port))
+            let name = try Files.read("/proc/self/comm", limit: 64).filter { $0 >= 0x20 }
+            #expect(
+                holder.description
+                    == "\(String(decoding: name, as: UTF8.self)) (process \(getpid()))")
+        }
+        // A port that somebody only connects from is nobody's.
+        let listener = try Listener(.loopbackIPv4(port: 0))
+        let client = try FileDescriptor.connecting(to: listener.address).takeSocket()
+        #expect(PortHolder.find(port: try #require(try client.localAddress().port)) == nil)
+        #expect("\(PortHolder.user("mosquitto"))" == "a program of the user mosquitto")
+    }
+
     @Test func aPortThatIsTakenIsAnErrorThatSaysWhatToDo() throws {
         let first = try Listener(.loopbackIPv4(port: 0))
         let error = #expect(throws: IOError.self) { _ = try Listener(first.address) }

@@ -173,6 +173,8 @@ public struct FileStatus: Hashable, Sendable {
     /// Its length in bytes; what /proc and /sys show says 0.
     public var byteCount: Int64
     public var isFolder: Bool
+    /// Its number in its file system.
+    public var inode: UInt64
     public var isRegularFile: Bool
     /// The owner's number.
     public var userID: UInt32
@@ -184,6 +186,7 @@ public struct FileStatus: Hashable, Sendable {
     init(_ raw: stat) {
         permissions = UInt32(raw.st_mode) & 0o7777
         byteCount = Int64(raw.st_size)
+        inode = UInt64(raw.st_ino)
         isFolder = raw.st_mode & S_IFMT == S_IFDIR
         isRegularFile = raw.st_mode & S_IFMT == S_IFREG
         userID = raw.st_uid

@@ -15,6 +15,13 @@ extension Syscalls {
         return FileDescriptor(takingOwnership: Int32(number))
     }
 
+    /// A non-blocking socket to a part of the kernel, netlink(7).
+    static func makeNetlinkSocket(_ part: Int32) throws(IOError) -> FileDescriptor {
+        let type = Int32(SOCK_RAW.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        return FileDescriptor(
+            takingOwnership: Int32(try retrying("socket") { Int(socket(AF_NETLINK, type, part)) }))
+    }
+
     static func bind(
         _ socket: borrowing FileDescriptor, to address: SocketAddress
     ) throws(IOError) {

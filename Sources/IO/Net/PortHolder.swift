@@ -1,35 +1,46 @@
-/// Who listens at a TCP port of this machine, as far as this process may see it: proc_net(5), proc_pid_fd(5).
-public struct PortHolder: Hashable, Sendable, CustomStringConvertible {
-    /// The process; `nil` where its descriptors are not for this user to read.
-    public var process: Int32?
-    /// What the process is called.
-    public var name: String?
-    /// The socket's owner, by name or number.
-    public var user: String
+/// Who listens at a TCP port of this machine, as far as this process may see it.
+public enum PortHolder: Hashable, Sendable, CustomStringConvertible {
+    /// A process whose descriptors this one may read, proc_pid_fd(5).
+    case process(Int32, name: String)
+    /// A unit of systemd.
+    case unit(String)
+    case user(String)
+    case nobodyKnown
 
     /// `mosquitto (process 812)`
     public var description: String {
-        guard let process, let name else { return "a program of the user \(user)" }
-        return "\(name) (process \(process))"
+        switch self {
+        case .process(let number, let name): "\(name) (process \(number))"
+        case .unit(let name): name
+        case .user(let name): "a program of the user \(name)"
+        case .nobodyKnown: "another program"
+        }
     }
 
-    /// The first that listens at `port`, at whatever address; `nil` for nobody that this process sees.
+    /// The first that listens at `port`, at whatever address; `nil` where none of the kernel's tables has it.
     public static func find(port: UInt16, proc: String = "/proc") -> PortHolder? {
         for table in ["tcp", "tcp6"] {
             guard let text = try? Files.read("\(proc)/self/net/\(table)", limit: maximumTable),
                 let socket = listening(String(decoding: text, as: UTF8.self), port)
             else { continue }
-            let user = Syscalls.userName(socket.user) ?? "\(socket.user)"
-            let process = owner(ofInode: socket.inode, proc)
-            let name = process.flatMap { try? Files.read("\(proc)/\($0)/comm", limit: 256) }
-            return PortHolder(
-                process: process,
-                name: name.map { String(decoding: $0.filter { $0 >= 0x20 }, as: UTF8.self) },
-                user: user)
+            return holder(socket.inode, socket.user, proc)
         }
         return nil
     }
 
+    private static func holder(_ inode: UInt64, _ user: UInt32, _ proc: String) -> PortHolder {
+        if let process = owner(ofInode: inode, proc),
+            let name = try? Files.read("\(proc)/\(process)/comm", limit: 256)
+        {
+            let text = String(decoding: name.filter { $0 >= 0x20 }, as: UTF8.self)
+            return .process(process, name: text)
+        }
+        if let unit = SocketGroup.unit(ofInode: inode) { return .unit(unit) }
+        // In a sandbox with users of its own, others are nobody, user_namespaces(7).
+        return user == overflowUser ? .nobodyKnown : .user(Syscalls.userName(user) ?? "\(user)")
+    }
+
+    private static let overflowUser: UInt32 = 65_534
     /// A table of all sockets of a busy machine.
     private static let maximumTable = 16 << 20
     private static let listenState = "0A"
