@@ -57,6 +57,16 @@ public struct ClientSettings: Hashable, Sendable {
         }
     }
 
+    /// Reads the files of TLS, to say now what is wrong with them.
+    public func checkFiles(_ url: BrokerURL) throws(ConfigurationError) {
+        guard url.usesTLS else { return }
+        do throws(TLSError) {
+            _ = try TLSContext(client: tls)
+        } catch {
+            throw ConfigurationError([ConfigurationProblem("\(url): \(error)")])
+        }
+    }
+
     /// The configuration of a client that speaks so.
     public func configuration(
         _ url: BrokerURL, _ session: ClientSessionConfiguration

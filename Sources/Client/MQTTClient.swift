@@ -110,6 +110,10 @@ public final class MQTTClient {
         return session.publish(message, token: token, at: loop.now)
     }
 
+    /// Takes away what was published and not acknowledged, in its order, for a client that follows this one; to
+    /// be called once this one has stopped, and then it is not started again.
+    public func takeMessages() -> [OutgoingMessage] { session.takeMessages() }
+
     /// Subscribes, now and whenever the server has lost the session; `subscribed` follows each time.
     public func subscribe(_ items: [SubscriptionRequestItem], token: UInt64 = 0) {
         session.subscribe(items, token: token, at: loop.now)

@@ -31,6 +31,7 @@ public enum DaemonMain {
                 let configuration = try Configuration(program, flags)
                 if flags.has("--check-config") {
                     print(configuration.text, terminator: "")
+                    try Program.check(configuration.settings)
                     return .success
                 }
                 return try serve(program, configuration, flags, stopTime)

@@ -16,6 +16,9 @@ public protocol DaemonProgram: AnyObject {
     /// Asks for every setting. `[log]` is read already; `finish()` is called afterwards.
     static func readSettings(_ reader: ConfigurationReader) -> Settings
 
+    /// Looks at the files that the configuration names, for `--check-config`: opens no port and makes no file.
+    static func check(_ settings: Settings) throws
+
     /// Opens and starts everything; when it returns, the daemon serves.
     ///
     /// What it throws ends the daemon: a `DaemonError` with its exit code, others with 69 or 71.
@@ -36,6 +39,8 @@ extension DaemonProgram {
     public static func apply(
         _ flags: ParsedFlags, to document: inout ConfigurationDocument
     ) throws(UsageError) {}
+
+    public static func check(_ settings: Settings) throws {}
 
     public static func run(subcommand: String, flags: ParsedFlags) throws -> ExitCode {
         preconditionFailure("\(specification.name) declares a subcommand that it does not have")

@@ -10,7 +10,7 @@ public import IO
 /// most one thread hangs for each sensor. Input lines and simulations are read on the loop.
 public final class SensorReader {
     /// One sensor as it is to be read.
-    public struct Sensor: Sendable {
+    public struct Sensor: Hashable, Sendable {
         public var source: SensorSource
         /// How long a reading may take.
         public var timeout: Duration

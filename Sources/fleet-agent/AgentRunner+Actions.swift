@@ -6,7 +6,7 @@ import IO
 import MQTT
 import Sensors
 
-extension AgentProgram {
+extension AgentRunner {
     func perform(_ action: AgentAction) {
         switch action {
         case .publish(let publication): publish(publication)
@@ -43,6 +43,10 @@ extension AgentProgram {
             topic: publication.topic, payload: publication.payload, qos: publication.qos,
             retain: publication.retain)
         message.properties.correlationData = publication.correlationData
+        publish(message)
+    }
+
+    func publish(_ message: OutgoingMessage) {
         if let refusal = client.publish(message) {
             context.log.error(
                 "a message is lost: the queue does not take it",
@@ -58,9 +62,9 @@ extension AgentProgram {
         let path = context.state.path
         // Nothing known is also a sample: the time, and whether the clock is right.
         let nothing = Health(taken: .uptime(milliseconds: 0), clockSynchronised: false)
-        submit(on: healthThread, { facts.health(diskPath: path) }) { program, result in
+        submit(on: healthThread, { facts.health(diskPath: path) }) { runner, result in
             let sample = (try? result.get()) ?? nothing
-            program.act { $0.healthSampled(sample, at: .now()) }
+            runner.act { $0.healthSampled(sample, at: .now()) }
         }
     }
 
@@ -68,31 +72,31 @@ extension AgentProgram {
         let store = store
         submit(
             on: storeThread, { Self.failure { () throws(IOError) in try store.remember(record) } }
-        ) { program, result in
+        ) { runner, result in
             let failure: String? =
                 switch result {
                 case .success(let failure): failure
                 case .failure(let failure): "\(failure)"
                 }
-            program.act { $0.remembered(record.id, failure: failure, at: .now()) }
+            runner.act { $0.remembered(record.id, failure: failure, at: .now()) }
         }
     }
 
     private func storeClock(_ offsets: ClockOffsets) {
         let store = store
         submit(on: storeThread, { Self.failure { () throws(IOError) in try store.store(offsets) } })
-        { program, result in
+        { runner, result in
             if case .success(nil) = result { return }
-            program.context.log.error("the clock's offsets cannot be stored")
+            runner.context.log.error("the clock's offsets cannot be stored")
         }
     }
 
     private func gatherInventory(_ id: RequestID) {
         let facts = facts
         let info = core.configuration.info
-        submit(on: inventoryThread, { Inventory.gather(facts, info) }) { program, result in
+        submit(on: inventoryThread, { Inventory.gather(facts, info) }) { runner, result in
             let inventory = result.mapError { InventoryFailure(why: "\($0)") }
-            program.act { $0.inventoryGathered(id, inventory, at: .now()) }
+            runner.act { $0.inventoryGathered(id, inventory, at: .now()) }
         }
     }
 
@@ -117,7 +121,7 @@ extension AgentProgram {
 
     private func submit<Value: Sendable>(
         on thread: BlockingThread, _ work: @escaping @Sendable () -> Value,
-        completion: @escaping (AgentProgram, Result<Value, BlockingThread.Failure>) -> Void
+        completion: @escaping (AgentRunner, Result<Value, BlockingThread.Failure>) -> Void
     ) {
         do throws(BlockingThread.Failure) {
             try thread.submit(work) { [weak self] result in

@@ -6,7 +6,7 @@ import JSON
 import MQTT
 import Sensors
 
-extension AgentProgram: MQTTClientDelegate {
+extension AgentRunner: MQTTClientDelegate {
     func client(_ client: MQTTClient, connected result: ConnectResult) {
         lastFailure = nil
         // What was not acknowledged comes again.

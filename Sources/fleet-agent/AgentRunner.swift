@@ -8,13 +8,8 @@ import MQTT
 import Sensors
 import TLS
 
-/// The agent's shell: clocks, sensors, files and the broker around `AgentCore`.
-final class AgentProgram: DaemonProgram {
-    static let specification = ProgramSpecification(
-        name: "fleet-agent", stateName: "agent",
-        summary: "publishes what this machine measures to an MQTT broker",
-        subcommands: CommonCommands.specifications)
-
+/// The agent at work: clocks, sensors, files and the broker around `AgentCore`.
+final class AgentRunner {
     let context: DaemonContext
     let facts: MachineFacts
     let reader: SensorReader
@@ -30,7 +25,6 @@ final class AgentProgram: DaemonProgram {
     let storeThread: BlockingThread
     let inventoryThread: BlockingThread
 
-    private let control: ControlServer?
     private var isPerforming = false
     private var timer: TimerID?
     var deliveries: [UInt64: DeliveryID] = [:]
@@ -42,11 +36,10 @@ final class AgentProgram: DaemonProgram {
     /// How long a sample of the machine's health and an inventory may take.
     private static let gatherTimeout = Duration.seconds(30)
 
-    static func readSettings(_ reader: ConfigurationReader) -> AgentSettings {
-        AgentSettings(reader)
-    }
-
-    init(settings: AgentSettings, context: DaemonContext) throws {
+    /// - Parameter messages: what an agent before this one could not send; they go first.
+    init(
+        _ settings: AgentSettings, context: DaemonContext, messages: [OutgoingMessage] = []
+    ) throws {
         self.context = context
         let loop = context.loop
         facts = MachineFacts(settings.roots)
@@ -96,14 +89,13 @@ final class AgentProgram: DaemonProgram {
             loop: loop, name: "inventory",
             limits: .init(giveUpAfter: Self.gatherTimeout, abandonedThreads: 1))
         storeThread = BlockingThread(loop: loop, name: "store")
-        control = try ControlServer.open(settings.control, context)
-        try control?.start(context.log)
         context.log.info(
             "agent",
             [
                 "site": settings.site, "node": node, "instance": identity.instance,
                 "broker": settings.broker.url, "sensors": sensors.count,
             ])
+        for message in messages { publish(message) }
         start()
     }
 
@@ -188,24 +180,23 @@ final class AgentProgram: DaemonProgram {
         }
     }
 
-    func reload(_ settings: AgentSettings) -> String? {
-        "only [log] is taken over by a reload; restart the agent for the rest"
-    }
-
     /// Within the time that a daemon has to end: what waits for an answer of the broker gets this long.
     private static let farewell = Duration.milliseconds(500)
 
-    func stop(_ done: @escaping () -> Void) {
+    /// Ends in order; hands over what the broker did not take.
+    func stop(_ done: @escaping ([OutgoingMessage]) -> Void) {
         isStopping = true
-        control?.stop()
         act { $0.stop(at: .now()) }
-        client.stop(within: Self.farewell) { [client, log = context.log] in
-            if client.queuedMessages > 0 {
-                log.warning(
-                    "messages that the broker did not take are lost",
-                    ["messages": client.queuedMessages])
+        client.stop(within: Self.farewell) { [self] in
+            let messages = client.takeMessages()
+            // What was to be remembered is on disk before the next agent looks.
+            // Whoever is told may let go of this object before, and its threads with it.
+            let settled = { withExtendedLifetime(self) { done(messages) } }
+            do throws(BlockingThread.Failure) {
+                try storeThread.submit({}) { _ in settled() }
+            } catch {
+                context.loop.schedule(after: .zero, settled)
             }
-            done()
         }
     }
 }

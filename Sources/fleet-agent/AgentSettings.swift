@@ -6,7 +6,7 @@ import FleetModel
 import Sensors
 
 /// The configuration of an agent, understood.
-struct AgentSettings {
+struct AgentSettings: Equatable {
     var site: Site
     /// `nil`: by the host's name.
     var node: NodeName?
@@ -22,7 +22,7 @@ struct AgentSettings {
 }
 
 /// The broker that the agent publishes to.
-struct BrokerSettings {
+struct BrokerSettings: Equatable {
     var url: BrokerURL
     var client: ClientSettings
     var maximumQueuedMessages: Int
@@ -30,7 +30,7 @@ struct BrokerSettings {
 }
 
 /// One sensor: how it is read, and how it is published.
-struct SensorSettings {
+struct SensorSettings: Equatable {
     var configuration: SensorConfiguration
     var reader: SensorReader.Sensor
 }

@@ -1,3 +1,4 @@
+import Client
 import Config
 import Daemon
 import FleetModel
@@ -27,6 +28,11 @@ final class BridgeProgram: DaemonProgram {
 
     static func readSettings(_ reader: ConfigurationReader) -> BridgeConfiguration {
         BridgeConfiguration(reader)
+    }
+
+    static func check(_ settings: BridgeConfiguration) throws {
+        guard let bridge = settings.bridge else { return }
+        for broker in [bridge.edge, bridge.upstream] { try broker.client.checkFiles(broker.url) }
     }
 
     init(settings: BridgeConfiguration, context: DaemonContext) throws {

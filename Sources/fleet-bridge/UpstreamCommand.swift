@@ -73,11 +73,12 @@ enum UpstreamCommand {
     }
 
     /// The configuration as a whole, as the bridge will read it.
-    private static func check(_ main: String) throws(ConfigurationError) {
+    private static func check(_ main: String) throws {
         let reader = ConfigurationReader(try ConfigurationDocument.load(main))
         _ = LogOptions(reader.table("log"))
-        _ = BridgeConfiguration(reader)
+        let configuration = BridgeConfiguration(reader)
         try reader.finish()
+        try BridgeProgram.check(configuration)
     }
 
     /// The bridge that runs takes it over; without one, the next that starts does.

@@ -35,6 +35,11 @@ final class BrokerProgram: DaemonProgram {
         BrokerSettings(reader)
     }
 
+    static func check(_ settings: BrokerSettings) throws {
+        _ = try settings.readUsers { [] }
+        for listener in settings.listeners { _ = try ListenerTerms.makeContext(listener) }
+    }
+
     init(settings: BrokerSettings, context: DaemonContext) throws {
         ProcessMemory.limitHeaps(to: settings.threads)
         server = try BrokerServer(settings, context: context)

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from conftest import ROOT
-from fleetlab.processes import free_port, program, wait_until
+from fleetlab.processes import free_port, program, run, wait_until
 from support import Client, properties
 
 SCHEMAS = {path.stem: json.loads(path.read_text())
@@ -55,6 +55,75 @@ def check(topic, payload):
     channel = topic.split("/")[4]
     schema = SCHEMAS[CHANNELS.get(channel, channel)]
     jsonschema.validate(json.loads(payload), schema)
+
+
+@pytest.fixture
+def reloadable(tmp_path, start):
+    """An agent with drop-ins: reloadable(main) -> (process, write(text): another drop-in and a reload)."""
+    def begin(main):
+        file = tmp_path / "agent.toml"
+        file.write_text(f'site = "farm"\nnode = "barn-1"\n{main}')
+        process = start([program("fleet-agent"), "--config", file, "--state-directory",
+                         tmp_path / "state"])
+        process.wait_for("ready")
+        (tmp_path / "agent.d").mkdir()
+
+        def write(text):
+            (tmp_path / "agent.d" / "10-x.toml").write_text(text)
+            return run([program("fleet-agent"), "reload", "--state-directory", tmp_path / "state"])
+        return process, write
+    return begin
+
+
+def test_a_reload_changes_sensors_and_nothing_is_missing(edge, reloadable, tmp_path):
+    watcher = listen(edge.port)
+    process, write = reloadable(
+        f'measurement_log = "{tmp_path}/log"\n[broker]\nurl = "mqtt://127.0.0.1:{edge.port}"\n{SIMULATED}')
+    wait_until(lambda: len(payloads(watcher, "m/attic")) > 10, "measurements")
+    pid = process.pid
+    done = write('[[sensor]]\nname = "cellar"\nsource = "simulated"\ninterval = "100ms"\n')
+    assert (done.returncode, done.stdout) == (0, "configuration reloaded\n"), done.stderr
+    wait_until(lambda: payloads(watcher, "m/cellar"), "the new sensor")
+    count = len(payloads(watcher, "m/attic"))
+    wait_until(lambda: len(payloads(watcher, "m/attic")) > count, "the old one")
+    # Nothing changes without a change.
+    lines = len(process.lines)
+    assert write('# nothing else\n[[sensor]]\nname = "cellar"\nsource = "simulated"\n'
+                 'interval = "100ms"\n').returncode == 0
+    assert process.pid == pid and process.is_running()
+    assert not any("connected" in line for line in process.lines[lines:])
+    assert process.stop() == 0
+    runs = {m["b"] for m in payloads(watcher, "m/attic")}
+    assert len(runs) == 2, "a reload with other settings is another run"
+    wait_until(lambda: published(watcher) >= logged(tmp_path), "all that was measured")
+
+
+def test_a_reload_takes_along_what_waits_for_a_broker(mosquitto, reloadable, tmp_path):
+    process, write = reloadable(
+        f'measurement_log = "{tmp_path}/log"\n[broker]\nurl = "mqtt://127.0.0.1:{free_port()}"\n{SIMULATED}')
+    wait_until(lambda: len(logged(tmp_path)) > 10, "measurements")
+    broker = mosquitto()
+    watcher = listen(broker.port)
+    assert write(f'[broker]\nurl = "mqtt://127.0.0.1:{broker.port}"\n').returncode == 0
+    process.wait_for("connected")
+    wait_until(lambda: len({m["b"] for m in payloads(watcher, "m/attic")}) == 2, "both runs")
+    assert process.stop() == 0
+    wait_until(lambda: published(watcher) >= logged(tmp_path), "all that was measured")
+    numbers = [(m["b"], m["n"]) for m in payloads(watcher, "m/attic")]
+    assert numbers == sorted(numbers, key=lambda pair: (pair[0] != numbers[0][0], pair[1]))
+    assert payloads(watcher, "status")[-1]["state"] == "offline"
+
+
+def logged(folder):
+    """{(topic, n, t or b)} that the agent's own list has."""
+    lines = [line.split("\t") for line in (folder / "log").read_text().splitlines()] \
+        if (folder / "log").exists() else []
+    return {(line[0], int(line[1]), line[2]) for line in lines}
+
+
+def published(client):
+    return {(m.topic, payload["n"], payload["t"]) for m in list(client.messages)
+            if "/m/" in m.topic and (payload := json.loads(m.payload))}
 
 
 def test_every_payload_is_as_its_schema_says(edge, agent):

@@ -5,12 +5,14 @@ import os
 import re
 import socket
 import stat
+import tempfile
 
 import pytest
 
 from bridge_support import Watcher
 from fleetlab.brokers import mosquitto_password_file, secret_file
-from fleetlab.processes import Process, program, run, system_program, wait_until
+from fleetlab.processes import (
+    Process, free_port, is_listening, program, run, system_program, wait_until)
 from support import Client
 
 DAEMONS = ["fleet-broker", "fleet-agent", "fleet-bridge"]
@@ -130,6 +132,19 @@ def test_a_secret_comes_from_what_systemd_has_loaded(tmp_path, mosquitto, start)
     process.wait_for("connected")
 
 
+@pytest.mark.parametrize("daemon, text, named", [
+    ("broker", '[authentication]\npassword_file = "/nowhere/users"\n', "/nowhere/users"),
+    ("broker", '[[listener]]\naddress = "127.0.0.1:0"\n'
+               'tls = { certificate = "/nowhere/c", key = "/nowhere/k" }\n', "/nowhere/c"),
+    ("agent", '[broker]\nurl = "mqtts://h"\nca_file = "/nowhere/ca"\n', "/nowhere/ca"),
+    ("bridge", '[upstream]\nurl = "mqtts://h"\nca_file = "/nowhere/ca"\n', "/nowhere/ca"),
+])
+def test_check_config_reads_the_files_that_are_named(tmp_path, daemon, text, named):
+    (tmp_path / "x.toml").write_text(text)
+    done = run([program(f"fleet-{daemon}"), "--config", tmp_path / "x.toml", "--check-config"])
+    assert done.returncode == 78 and named in done.stderr, done.stderr
+
+
 def test_where_mosquitto_has_the_port_the_broker_names_it_and_the_rest_uses_it(
         tmp_path, network_namespace, started):
     inside = network_namespace()
@@ -157,6 +172,39 @@ def test_where_mosquitto_has_the_port_the_broker_names_it_and_the_rest_uses_it(
     assert (node["site"], node["state"]) == ("home", "online")
     assert re.search(r"the broker at localhost port 1883 is mosquitto version \S+, not fleet-broker",
                      done.stderr), done.stderr
+
+
+@pytest.fixture
+def control_group(tmp_path):
+    """A control group of cgroups(7) called like a unit; only root may make one."""
+    mount = tmp_path / "groups"
+    mount.mkdir()
+    if os.geteuid() != 0 or run(["mount", "-t", "cgroup2", "none", mount]).returncode:
+        pytest.skip("no control groups can be made here; run as root")
+    folder = mount / f"fleet-test-{os.getpid()}.service"
+    folder.mkdir()
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "its processes to end")
+    folder.rmdir()
+    run(["umount", mount])
+
+
+def test_who_sees_no_processes_names_the_unit_that_has_the_port(control_group, started):
+    port = free_port()
+    mosquitto = Process(["sh", "-c", f"echo $$ > {control_group}/cgroup.procs; exec \"$@\"", "sh",
+                         system_program("mosquitto"), "-p", str(port)], name="mosquitto")
+    started.append(mosquitto)
+    wait_until(lambda: is_listening(port), "mosquitto to listen")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        done = run([
+            "unshare", "--mount", "sh", "-c",
+            'mount -t cgroup2 none /sys/fs/cgroup && exec setpriv --reuid=65533 --regid=65533 '
+            '--clear-groups "$@"', "sh", program("fleet-broker"), "--listen", f"127.0.0.1:{port}",
+            "--state-directory", f"{folder}/state"])
+    assert done.returncode == 78, done.stderr
+    assert f"127.0.0.1:{port} is in use by {control_group.name} (" in done.stderr
+    mosquitto.stop()
 
 
 def test_an_agent_starts_before_the_broker(tmp_path, start):

@@ -1,3 +1,4 @@
+import Foundation
 import IO
 import MQTT
 import Store
@@ -9,14 +10,19 @@ import Testing
 
 @Suite("The bridge's store")
 struct BridgeStoreTests {
-    private let path: String
+    /// A folder that goes with its test.
+    private final class Folder {
+        let path = NSTemporaryDirectory() + "fleet-bridge-store-" + UUID().uuidString
 
-    init() throws {
-        var random = SystemRandom()
-        let folder = "/tmp/fleet-bridge-store-\(random.next())"
-        try Files.makeFolder(folder)
-        path = folder + "/bridge.db"
+        init() throws { try Files.makeFolder(path) }
+
+        deinit { try? FileManager.default.removeItem(atPath: path) }
     }
+
+    private let folder: Folder
+    private var path: String { folder.path + "/bridge.db" }
+
+    init() throws { folder = try Folder() }
 
     private func start(
         _ limits: BridgeStore.Limits = BridgeStore.Limits()

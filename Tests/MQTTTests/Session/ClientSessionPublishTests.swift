@@ -110,6 +110,26 @@ struct ClientSessionPublishTests {
         #expect(client.queuedMessages == 2)
     }
 
+    @Test("What was not acknowledged can be taken along to another session, in its order")
+    func handover() {
+        let client = connected()
+        client.publish("a", token: 1)
+        client.publish("b", qos: .exactlyOnce, token: 2)
+        client.publish("c", token: 3)
+        _ = client.sent()
+        client.receiveAck(.pubAck, 1)
+        client.close()
+        var last = OutgoingMessage(topic: "d", payload: [1, 2], retain: true)
+        last.properties.correlationData = [7]
+        #expect(client.send(last) == nil)
+        let messages = client.session.takeMessages()
+        #expect(messages.map { String(decoding: $0.topic, as: UTF8.self) } == ["b", "c", "d"])
+        #expect(messages.map(\.qos) == [.exactlyOnce, .atLeastOnce, .atLeastOnce])
+        #expect(messages.last == last)
+        #expect(client.queuedMessages == 0 && client.queuedBytes == 0)
+        #expect(client.session.takeMessages().isEmpty)
+    }
+
     @Test("The server's receive maximum is never exceeded, also after a reconnect")
     func receiveMaximum() {
         let client = connected(.v5_0, { _ in }, { $0.add(.receiveMaximum, uint16: 2) })
