@@ -39,13 +39,12 @@ enum UpstreamCommand {
         let text = try dropIn(url, caFile: flags["--ca-file"].map(absolute))
         try Files.makeFolder(folder)
         // The bridge reads the secret as its own user.
-        let state = try StateDirectory.path(flags, name: "bridge")
         var changes = [FileChange("\(folder)/\(dropInName)", Array(text.utf8))]
         if let secret {
             changes.append(
                 FileChange(
                     "\(folder)/\(secretName)", secret + [0x0A], mode: 0o600,
-                    owner: try? Files.status(state)))
+                    owner: StateDirectory.owner(flags, name: "bridge")))
         }
         try FileChange.make(changes) { try check(main) }
         print("\(folder)/\(dropInName): \(url)")

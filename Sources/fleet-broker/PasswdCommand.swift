@@ -13,6 +13,9 @@ enum PasswdCommand {
         flags: [
             PasswordInput.flag,
             FlagSpecification("--delete", help: "remove the user"),
+            FlagSpecification(
+                "--state-directory", value: "DIR",
+                help: "the broker's state folder, whose owner gets a file that root makes"),
         ])
 
     static func run(_ flags: ParsedFlags) throws -> ExitCode {
@@ -31,10 +34,10 @@ enum PasswdCommand {
         guard let changed = PasswordFile.change(text, user: user, verifier: verifier) else {
             throw DaemonError(.dataError, "there is no user \(user) in \(path)")
         }
-        // The broker reads it as its own user: root must not take the file away from that user's group.
+        // The broker reads it as its own user: root must not take the file away from it.
         try Files.writeAtomically(
-            path, Array(changed.utf8).span, mode: existing?.permissions ?? 0o640,
-            ownedLike: existing)
+            path, Array(changed.utf8).span, mode: existing?.permissions ?? 0o600,
+            ownedLike: existing ?? StateDirectory.owner(flags, name: "broker"))
         return .success
     }
 

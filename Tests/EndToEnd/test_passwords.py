@@ -31,7 +31,7 @@ def test_a_password_file_that_is_missing_says_how_to_make_it(tmp_path):
 def test_a_user_is_added_changed_and_removed(tmp_path):
     users = tmp_path / "users"
     assert passwd(users, "alice", text="one\n").returncode == 0
-    assert users.stat().st_mode & 0o777 == 0o640
+    assert users.stat().st_mode & 0o777 == 0o600
     first = users.read_text()
     assert first.startswith("alice:SCRAM-SHA-256$") and "one" not in first
     users.write_text("# the barn\n" + first)
@@ -129,3 +129,10 @@ def test_root_leaves_the_file_to_the_brokers_user(tmp_path):
     assert passwd(users, "bob", text="two\n").returncode == 0
     status = users.stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 4321, 0o440)
+    # A new one is whose the broker's state is.
+    (tmp_path / "state").mkdir(mode=0o700)
+    os.chown(tmp_path / "state", 4320, 4321)
+    fresh = tmp_path / "fresh"
+    assert passwd(fresh, "alice", "--state-directory", tmp_path / "state", text="one\n").returncode == 0
+    status = fresh.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4320, 4321, 0o600)

@@ -47,6 +47,13 @@ public final class StateDirectory {
         try path(flag: flags["--state-directory"], name: name)
     }
 
+    /// Whose the state of the daemon called `name` is, so that root can make files which the daemon reads; `nil`
+    /// for others than root, and where there is no state yet.
+    public static func owner(_ flags: ParsedFlags, name: String) -> FileStatus? {
+        guard Kernel.isRoot, let path = try? path(flags, name: name) else { return nil }
+        return try? Files.status(path)
+    }
+
     /// The folder for a daemon called `name` (`broker`): the flag, else `$STATE_DIRECTORY`, as systemd
     /// sets it, else `/var/lib/fleet/NAME` for root and `$XDG_STATE_HOME/fleet/NAME` for others.
     static func path(
