@@ -11,7 +11,7 @@ extension BridgeRunner {
         let inbox = Inbox()
         let port = context.loop.makePort { (news: StoreNews) in inbox.runner?.handle(news) }
         // A migration copies a large store first.
-        context.notifier.extendTimeout(by: .seconds(300))
+        StartProgress(context.notifier).advance("opening the store")
         let opened: OpenedStore
         do {
             opened = try OpenedStore(settings, machine: machine, context: context) { event in

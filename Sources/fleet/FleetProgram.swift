@@ -9,7 +9,8 @@ struct Fleet: ParsableCommand {
         commandName: "fleet",
         abstract: "Look after a fleet of Raspberry Pis.",
         discussion: """
-            A broker is given by --broker, or by a context in ~/.config/fleet/config.toml:
+            A broker is given by --broker, or by a context in ~/.config/fleet/config.toml; without either it \
+            is the one of this machine, mqtt://localhost:1883.
 
               [context.farm]
               broker = "mqtts://admin@cloud.example:8883"

@@ -59,6 +59,17 @@ final class NotifySocket: Sendable {
         #expect(listener.next() == "STATUS=x")
     }
 
+    @Test func aStartThatGoesOnAsksForTimeNotAtEveryStep() throws {
+        let name = "@fleet-" + UUID().uuidString
+        let listener = try NotifySocket(name)
+        let progress = StartProgress(
+            ServiceNotifier(environment: { ["NOTIFY_SOCKET": name][$0] }))
+        for step in 1...100_000 { progress.advance("step \(step)") }
+        #expect(listener.next() == "EXTEND_TIMEOUT_USEC=300000000")
+        #expect(listener.next() == "STATUS=step 1")
+        #expect(listener.next() == "")
+    }
+
     @Test func theWatchdogIsOnlyForTheProcessThatSystemdMeans() {
         func interval(_ more: [String: String]) -> Duration? {
             var environment = ["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "3000000"]

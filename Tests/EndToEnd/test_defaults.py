@@ -244,6 +244,28 @@ def test_reload_waits_and_says_where_the_fault_is(tmp_path, start, daemon):
     assert not (tmp_path / "state" / "control.sock").exists()
 
 
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_systemd_is_told_of_a_reload_and_of_its_end(tmp_path, start, daemon):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(10)
+        file = tmp_path / f"{daemon.removeprefix('fleet-')}.toml"
+        file.write_text('[[listener]]\naddress = "127.0.0.1:0"\n' if daemon == "fleet-broker" else "")
+        start([program(daemon), "--config", file, "--state-directory", tmp_path / "state"],
+              environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+
+        def until(word):
+            while word not in (text := notify.recv(4096).decode()):
+                pass
+            return text
+        until("READY=1")
+        file.write_text("this is no TOML")
+        assert run([program(daemon), "reload", "--state-directory", tmp_path / "state"]).returncode == 78
+        # A reload that is refused ends as well.
+        assert re.match(r"RELOADING=1\nMONOTONIC_USEC=\d+", until("RELOADING=1"))
+        until("READY=1")
+
+
 def test_the_control_socket_lies_in_the_folder_below_run(tmp_path, start):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -24,7 +24,8 @@ import Testing
             help() == """
                 OVERVIEW: Look after a fleet of Raspberry Pis.
 
-                A broker is given by --broker, or by a context in ~/.config/fleet/config.toml:
+                A broker is given by --broker, or by a context in ~/.config/fleet/config.toml;
+                without either it is the one of this machine, mqtt://localhost:1883.
 
                   [context.farm]
                   broker = "mqtts://admin@cloud.example:8883"

@@ -38,6 +38,9 @@ public struct ManPage {
         roff.macro(
             "TH", program.name.uppercased(), "\(number)", "", "Fleet \(FleetVersion.current)",
             "Fleet")
+        // Paths, addresses and flags are not to be broken or stretched.
+        roff.request("nh")
+        roff.request("ad l")
         roff.macro("SH", "NAME")
         roff.line("\(program.name) - \(Self.title(program.summary))")
         synopsis(&roff)

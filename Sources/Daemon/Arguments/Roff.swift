@@ -16,6 +16,11 @@ struct Roff {
         text += "\n"
     }
 
+    /// A request of groff(7), as it is.
+    mutating func request(_ request: String) {
+        text += ".\(request)\n"
+    }
+
     /// A term in bold, with the text behind it indented.
     mutating func entry(_ term: String, _ text: String) {
         macro("TP")

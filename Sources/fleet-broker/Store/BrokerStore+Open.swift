@@ -12,14 +12,16 @@ extension BrokerStore {
         _ make: (StoreHandle?) throws -> ShardGroup
     ) throws -> (store: BrokerStore?, shards: ShardGroup) {
         guard settings.broker.durability.needsStore else { return (nil, try make(nil)) }
-        // A large store takes its time to be read.
-        context.notifier.extendTimeout(by: .seconds(300))
+        // A large store takes its time to be read, and to be copied before a migration.
+        let progress = StartProgress(context.notifier)
+        progress.advance("opening the store")
         do {
-            var opened = try OpenedTurns.open(folder: context.state.path, log: context.log)
+            var opened = try OpenedTurns.open(
+                folder: context.state.path, log: context.log, progress: progress)
             let store = try BrokerStore(
                 opened, settings.store, loop: context.loop, log: context.log)
             let shards = try make(store.handle)
-            try store.restore(&opened.state, to: shards.unstarted)
+            try store.restore(&opened.state, to: shards.unstarted, progress)
             return (store, shards)
         } catch let error as StoreError {
             throw DaemonError(error, otherwise: .unavailable)
@@ -27,13 +29,16 @@ extension BrokerStore {
     }
 
     /// Has the shards go on with what the store held. Their threads have not been started.
-    private func restore(_ state: inout RecoveredState, to servers: [ShardServer])
-        throws(StoreError)
-    {
+    private func restore(
+        _ state: inout RecoveredState, to servers: [ShardServer], _ progress: StartProgress
+    ) throws(StoreError) {
         let now = SystemClock.monotonic()
         let needsNewStore = state.needsNewStore(shards: servers.count)
         var messages = 0
-        for server in servers { messages += server.shard.restore(&state, at: now) }
+        for server in servers {
+            messages += server.shard.restore(&state, at: now)
+            progress.advance("restoring: \(messages) messages")
+        }
         if !state.isEmpty { logRestored(state, servers, messages) }
         for server in servers { server.shard.routeRestored(at: now) }
         exchangeMail(servers, now)

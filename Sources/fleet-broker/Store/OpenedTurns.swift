@@ -13,7 +13,9 @@ struct OpenedTurns: ~Copyable {
 
     /// Opens the store in `folder`, or makes one. A damaged one is put aside, and what can be read of it is
     /// the state.
-    static func open(folder: String, log: Log) throws -> OpenedTurns {
+    static func open(
+        folder: String, log: Log, progress: StartProgress
+    ) throws -> OpenedTurns {
         let path = folder + "/" + TurnTable.fileName
         let boot = bootNumber()
         let anchor = TimeAnchor(
@@ -24,7 +26,9 @@ struct OpenedTurns: ~Copyable {
             let database = try TurnTable.open(path)
             do throws(StoreError) {
                 var last = Int64.min
-                try TurnTable.read(database, after: &last, into: &state)
+                try TurnTable.read(database, after: &last, into: &state) { turns in
+                    progress.advance("reading the store: \(turns) turns")
+                }
             } catch {
                 database.close()
                 throw error

@@ -80,9 +80,10 @@ enum TurnTable {
     // MARK: Reading
 
     /// Reads all turns into `state`. Throws `.corrupt` where SQLite cannot go on; what was read until then
-    /// is in `state`, and `last` is the last row.
+    /// is in `state`, and `last` is the last row. `progress` is told how many turns were read, at each.
     static func read(
-        _ database: Database, after last: inout Int64, into state: inout RecoveredState
+        _ database: Database, after last: inout Int64, into state: inout RecoveredState,
+        progress: (Int) -> Void = { _ in }
     ) throws(StoreError) {
         let select = try database.statement(
             "SELECT id, monotonic, unix, boot, checksum, records FROM turn WHERE id > ? ORDER BY id"
@@ -92,6 +93,7 @@ enum TurnTable {
         while try select.step() {
             last = select.integer(0)
             read(select, into: &state)
+            progress(state.turns)
         }
     }
 
