@@ -16,6 +16,9 @@ struct RestoredShard {
         let serial = taken[shard]?[UInt16(truncatingIfNeeded: origin.shard)] ?? 0
         return serial >= origin.serial
     }
+
+    /// The messages of groups have their numbers.
+    mutating func forgetShared() { shared.removeAll(keepingCapacity: false) }
 }
 
 extension BrokerShard {

@@ -12,7 +12,7 @@ extension BrokerShard {
             }
             if let number { groups[s, default: [:]][position] = number }
         }
-        restored?.shared = []
+        restored?.forgetShared()
         for s in groups.keys.sorted() { restoreShares(s, groups[s] ?? [:]) }
     }
 
