@@ -10,11 +10,26 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+// What the programs are made of has no regular expressions: the module that every file imports otherwise
+// brings their parser, and the linker has to keep it for its conformances.
+let shipped: [SwiftSetting] =
+    settings + [
+        .unsafeFlags(["-Xfrontend", "-disable-implicit-string-processing-module-import"])
+    ]
+
+// For what no message passes, and what every program carries.
+let small: [SwiftSetting] =
+    shipped + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
+
+func library(
+    _ name: String, _ dependencies: [Target.Dependency] = [], _ settings: [SwiftSetting] = shipped
+) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(
+    _ name: String, _ dependencies: [Target.Dependency], _ settings: [SwiftSetting] = shipped
+) -> Target {
     .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
@@ -67,10 +82,10 @@ let package = Package(
         library("Store", ["CSQLite", "IO", "FleetModel"]),
         library("GPIO", ["CGPIO", "IO"]),
         library("Sensors", ["AgentCore", "FleetModel", "MQTT", "IO", "GPIO"]),
-        library("Config", ["CTOML", "IO"]),
+        library("Config", ["CTOML", "IO"], small),
         library("JSON", ["CJansson", "FleetModel"]),
         library("Client", ["MQTT", "IO", "TLS", "Config"]),
-        library("Daemon", ["FleetModel", "IO", "Config", "JSON", "MQTT"]),
+        library("Daemon", ["FleetModel", "IO", "Config", "JSON", "MQTT"], small),
 
         program(
             "fleet-broker",
@@ -92,7 +107,7 @@ let package = Package(
             [
                 "MQTT", "FleetModel", "IO", "TLS", "Config", "Client", "JSON", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ]),
+            ], small),
 
         // What `make bench` calls, built for release.
         .target(name: "CAllocationCount", path: "Benchmarks/CAllocationCount"),

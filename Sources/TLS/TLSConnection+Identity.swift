@@ -45,7 +45,7 @@ enum PeerIdentity {
         guard
             let list = unsafe X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil)
         else { return nil }
-        let names = unsafe OpaquePointer(list)
+        let names = OpaquePointer(list)
         defer { unsafe GENERAL_NAMES_free(names) }
         var found: [String?] = []
         for index in unsafe 0..<max(0, OPENSSL_sk_num(names)) {
