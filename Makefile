@@ -3,12 +3,14 @@
 SWIFT ?= swift
 PYTHON = .venv/bin/python
 SECONDS ?= 60
+ARCH ?= $(shell dpkg --print-architecture)
+DIST ?= trixie
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs clean
+.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs deb apt-repo test-packages clean
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 deps: ## install what is missing (apt-get, and Python tools in .venv)
 	@scripts/deps
@@ -48,6 +50,18 @@ size: deps ## size, start and memory of the release programs, beside Mosquitto
 
 docs: deps ## check the documents: links, help texts, conformance
 	@scripts/check documents conformance threats
+
+deb: ## Debian packages, checked (ARCH=amd64|arm64 DIST=trixie|bookworm), by root
+	@scripts/deps deb
+	@scripts/deb --arch $(ARCH) --dist $(DIST)
+
+apt-repo: ## a signed repository of the packages that are built (KEY=fingerprint)
+	@scripts/deps deb
+	@scripts/apt-repo
+
+test-packages: ## the amd64 packages on systems that boot (DIST=trixie|bookworm), by root
+	@scripts/deps deb
+	@scripts/test-packages --dist $(DIST)
 
 clean: ## remove what was built
 	rm -rf .build .build-* .venv
