@@ -21,14 +21,7 @@ extension BrokerShard {
     ) {
         if connections[c].hasPublishTerms, failsTerms(publish, c, now) { return }
         let topic = source.extracting(publish.topic.range)
-        if let fault = Self.topicFault(topic, configuration.limits.topics) {
-            return refuse(
-                publish, topic, .topicNameInvalid, fault, "the topic is not taken", c, now)
-        }
-        if Self.isServersTopic(topic) {
-            return refuse(
-                publish, topic, .notAuthorized, "4.7.2", "the topic belongs to the server", c, now)
-        }
+        if !takenTopic.isRepeated(topic, at: 0), isRefused(topic, publish, c, now) { return }
         if connections[c].isRestricted, !mayPublish(topic, c) {
             return refuse(
                 publish, topic, .notAuthorized, "access", "the topic is not allowed", c, now)
@@ -55,6 +48,23 @@ extension BrokerShard {
         case .atLeastOnce: takeAtLeastOnce(publish, source, &delivery, c)
         case .exactlyOnce: takeExactlyOnce(publish, source, &delivery, c)
         }
+    }
+
+    /// Refuses what is published to a topic that nobody may publish to.
+    @inline(never)
+    private mutating func isRefused(
+        _ topic: Span<UInt8>, _ publish: Publish, _ c: UInt32, _ now: MonotonicTime
+    ) -> Bool {
+        if let fault = Self.topicFault(topic, configuration.limits.topics) {
+            refuse(publish, topic, .topicNameInvalid, fault, "the topic is not taken", c, now)
+        } else if Self.isServersTopic(topic) {
+            refuse(
+                publish, topic, .notAuthorized, "4.7.2", "the topic belongs to the server", c, now)
+        } else {
+            return false
+        }
+        takenTopic.forget()
+        return true
     }
 
     private mutating func takeAtLeastOnce(

@@ -45,6 +45,8 @@ public struct BrokerShard: ~Copyable {
     var heldMessages = RingQueue<HeldMessage>()
     /// Connections that wait for a turn, each once for each gate.
     var gated = RingQueue<GatedConnection>()
+    /// A topic that clients may publish to, by all rules that do not depend on the client.
+    var takenTopic = RepeatedTopic()
     var matches = MatchBuffer()
     /// What `matches` are of.
     var matchedTopic = RepeatedTopic()

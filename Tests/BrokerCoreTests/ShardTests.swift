@@ -160,6 +160,38 @@ import Testing
         #expect(old.received().map(\.payload) == here.map(\.payload))
     }
 
+    @Test(arguments: [ProtocolVersion.v3_1_1, .v5_0])
+    func `messages of every form cross in one mail, each with what is its own`(
+        version: ProtocolVersion
+    ) throws {
+        let shards = TestBroker.shards(2)
+        let same = shards.client(at: 0, besides: 1).subscribed("#", .exactlyOnce)
+        let other = shards.client(at: 1).subscribed("#", .exactlyOnce)
+        // The packets of another client, in one write.
+        let recorder = TestBroker().client("recorder", version)
+        let connected = recorder.sent.count
+        for number in 0..<60 {
+            let payload = ["", "x", "\(number)", String(repeating: "y", count: 5_000)][number % 4]
+            recorder.publish(
+                "level/\(number % 7)", payload, QoS.allCases[number % 3], retain: number % 5 == 0
+            ) {
+                guard version == .v5_0 else { return }
+                if number % 2 == 0 { $0.addUserProperty(name: "n", value: "\(number)") }
+                if number % 3 != 1 { $0.add(.messageExpiryInterval, uint32: UInt32(number + 1)) }
+                if number % 4 == 3 { $0.add(.topicAlias, uint16: UInt16(number % 7 + 1)) }
+            }
+        }
+        shards.client(at: 0, version).send(bytes: Array(recorder.sent[connected...]))
+        let (here, there) = (same.received(), other.received())
+        try #require(here.count == 60 && there.count == 60)
+        for (here, there) in zip(here, there) {
+            #expect(there.description == here.description)
+            #expect(there.userProperties == here.userProperties)
+            #expect(there.uint32(.messageExpiryInterval) == here.uint32(.messageExpiryInterval))
+        }
+        #expect(version == .v3_1_1 || there[2].uint32(.messageExpiryInterval) == 3)
+    }
+
     @Test func `order per publisher and topic is kept, whatever the quality`() throws {
         let shards = TestBroker.shards(3)
         let publisher = shards[0].client("publisher")

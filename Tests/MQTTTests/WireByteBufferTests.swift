@@ -88,4 +88,18 @@ import Testing
         buffer.patch(at: 0, 0xCC)
         #expect(bytes(buffer) == [0xCC, 0xAA, 0xBB])
     }
+
+    @Test func bytesAreEqualWhereEachIs() {
+        func areEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool { a.isEqual(to: b.span) }
+        for count in 0..<40 {
+            let bytes = (0..<count).map { UInt8($0) }
+            #expect(areEqual(bytes, bytes))
+            #expect(!areEqual(bytes, bytes + [0]))
+            for index in 0..<count {
+                var other = bytes
+                other[index] ^= 0x80
+                #expect(!areEqual(bytes, other), "\(count) bytes, another at \(index)")
+            }
+        }
+    }
 }

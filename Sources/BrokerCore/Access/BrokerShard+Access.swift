@@ -96,12 +96,3 @@ extension BrokerShard {
         }
     }
 }
-
-extension [UInt8] {
-    @inline(__always)
-    func isEqual(to other: Span<UInt8>) -> Bool {
-        guard count == other.count else { return false }
-        for index in indices where self[index] != other[index] { return false }
-        return true
-    }
-}

@@ -20,6 +20,7 @@ extension BrokerShard {
         wireLimits = Self.wireLimits(new.limits)
         weighMemory()
         subscriptions.limits = new.limits.topics
+        takenTopic.forget()
         if isRedirectedAnew { redirectConnected(now) }
         guard hasNewRules else { return }
         for s in 0..<sessions.slotCount where sessions.isOccupied(s) { reviewRights(s) }

@@ -105,16 +105,20 @@ extension BrokerShard {
     public mutating func receive(_ mail: borrowing ShardMail, at now: MonotonicTime) {
         let source = mail.bytes.span
         let (mark, awaits) = (journal.mark, exchange.awaits)
+        var (values, expiries) = (0, 0)
         for index in mail.entries.indices {
             let entry = mail.entries[index]
-            guard entry.value == 0 else {
-                receive(mail.values[Int(entry.value) - 1], now)
+            guard !entry.isValue else {
+                receive(mail.values[values], now)
+                values += 1
                 continue
             }
-            var delivery = Delivery(
-                view: entry.view, packet: entry.packet.isEmpty ? nil : entry.packet,
-                packetIsVersion5: entry.packetIsVersion5,
-                remainingExpiry: entry.remainingExpiry, now: now)
+            var expiry: ShardMail.Expiry?
+            if entry.flags.contains(.expires) {
+                expiry = mail.expiries[expiries]
+                expiries += 1
+            }
+            var delivery = entry.delivery(expiry, now: now)
             _ = routeHere(source, &delivery, from: Connection.noSession)
         }
         if mail.awaitsConfirmation || mail.confirmed != 0 {

@@ -23,17 +23,6 @@ public struct HeldOrigin: Sendable, Hashable {
 /// Messages lie in one array of bytes, as they came; an entry says where. So a message that crosses costs
 /// a copy of its bytes and no object; whoever keeps it makes one.
 public struct ShardMail: Sendable {
-    struct Entry {
-        /// Ranges into `bytes`.
-        var view: MessageView
-        /// The whole packet at QoS 0; empty where it does not stand there.
-        var packet: ByteRange
-        var packetIsVersion5: Bool
-        var remainingExpiry: UInt32
-        /// The place in `values` plus one; 0 where the message lies in `bytes`.
-        var value: UInt32
-    }
-
     /// The shard that sends it.
     var sender = 0
     /// Counts the mail from the sender to the receiver, from 1.
@@ -47,6 +36,9 @@ public struct ShardMail: Sendable {
 
     private(set) var bytes: [UInt8] = []
     private(set) var entries: [Entry] = []
+    /// Of the entries that have one, in their order.
+    private(set) var expiries: [Expiry] = []
+    /// The same, of those that are no message in `bytes`.
     private(set) var values: [ShardValue] = []
     private var valueBytes = 0
 
@@ -66,6 +58,7 @@ public struct ShardMail: Sendable {
     public mutating func removeAll() {
         bytes.removeAll(keepingCapacity: bytes.capacity <= Self.keptCapacity)
         entries.removeAll(keepingCapacity: entries.capacity <= Self.keptCapacity / 64)
+        expiries = []
         values = []
         valueBytes = 0
         awaitsConfirmation = false
@@ -77,36 +70,25 @@ public struct ShardMail: Sendable {
     /// Copies a message that lies in `source`.
     @inline(__always)
     mutating func append(_ delivery: borrowing Delivery, in source: Span<UInt8>) {
-        var view = delivery.view
-        var packet = ByteRange.empty
-        if let range = delivery.packet {
-            let offset = bytes.count - range.lowerBound
-            bytes.append(contentsOf: source.extracting(range.range))
-            view.topic = view.topic.moved(by: offset)
-            view.properties = view.properties.moved(by: offset)
-            view.payload = view.payload.moved(by: offset)
-            if view.expiryOffset != 0 { view.expiryOffset += offset }
-            packet = range.moved(by: offset)
-        } else {
-            let properties = view.properties.lowerBound
-            view.topic = append(view.topic, of: source)
-            view.properties = append(view.properties, of: source)
-            view.payload = append(view.payload, of: source)
-            if view.expiryOffset != 0 {
-                view.expiryOffset += view.properties.lowerBound - properties
-            }
-        }
-        entries.append(
-            Entry(
-                view: view, packet: packet, packetIsVersion5: delivery.packetIsVersion5,
-                remainingExpiry: delivery.remainingExpiry, value: 0))
-    }
-
-    @inline(__always)
-    private mutating func append(_ range: ByteRange, of source: Span<UInt8>) -> ByteRange {
         let start = bytes.count
-        bytes.append(contentsOf: source.extracting(range.range))
-        return ByteRange(lowerBound: start, upperBound: bytes.count)
+        let view = delivery.view
+        var entry = Entry(start, view)
+        if let packet = delivery.packet {
+            bytes.append(contentsOf: source.extracting(packet.range))
+            entry.standsInPacket(packet, view, isVersion5: delivery.packetIsVersion5)
+        } else {
+            bytes.append(contentsOf: source.extracting(view.topic.range))
+            bytes.append(contentsOf: source.extracting(view.properties.range))
+            bytes.append(contentsOf: source.extracting(view.payload.range))
+        }
+        if view.expiryOffset != 0 {
+            entry.flags.insert(.expires)
+            expiries.append(
+                Expiry(
+                    offset: UInt32(view.expiryOffset - view.properties.lowerBound),
+                    interval: view.expiryInterval, remaining: delivery.remainingExpiry))
+        }
+        entries.append(entry)
     }
 
     mutating func append(_ value: ShardValue) {
@@ -115,21 +97,6 @@ public struct ShardMail: Sendable {
         case .wanted: break
         }
         values.append(value)
-        entries.append(
-            Entry(
-                view: MessageView(
-                    topic: .empty, properties: .empty, payload: .empty, qos: .atMostOnce,
-                    isRetained: false),
-                packet: .empty, packetIsVersion5: false, remainingExpiry: 0,
-                value: UInt32(values.count)))
-    }
-}
-
-extension ByteRange {
-    @inline(__always)
-    fileprivate func moved(by offset: Int) -> ByteRange {
-        isEmpty
-            ? .empty
-            : ByteRange(lowerBound: lowerBound + offset, upperBound: upperBound + offset)
+        entries.append(.value)
     }
 }

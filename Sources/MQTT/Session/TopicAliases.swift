@@ -153,12 +153,3 @@ public struct TopicTagger: Sendable {
         return TopicTag(rawValue: hash.tag(sum))
     }
 }
-
-extension [UInt8] {
-    @inline(__always)
-    fileprivate func isEqual(to other: Span<UInt8>) -> Bool {
-        guard count == other.count else { return false }
-        for index in indices where self[index] != other[index] { return false }
-        return true
-    }
-}

@@ -11,6 +11,15 @@ struct LevelKey {
 
     var end: Int { start + length }
 
+    static let empty = LevelKey(start: 0, length: 0, words: LevelWords(), tag: 0)
+
+    private init(start: Int, length: Int, words: LevelWords, tag: UInt32) {
+        self.start = start
+        self.length = length
+        self.words = words
+        self.tag = tag
+    }
+
     /// Reads the level that begins at `start` and ends before the next separator.
     @inline(__always)
     init(_ bytes: Span<UInt8>, from start: Int, hash: TopicHash) {
@@ -105,12 +114,25 @@ struct LevelTable: Sendable {
     /// The number of the level, or `none` where nothing holds it.
     @inline(__always)
     func find(_ key: LevelKey, in bytes: Span<UInt8>) -> UInt32 {
-        table.find(key.tag) { index in
-            let record = records[Int(index)]
-            guard record.words == key.words, Int(record.length) == key.length else { return false }
-            return key.length <= LevelWords.byteCapacity
-                || equalsLong(index, key, in: bytes)
-        }
+        table.find(key.tag) { isLevel($0, key, in: bytes) }
+    }
+
+    /// The same, where `guess` may know it.
+    @inline(__always)
+    func find(_ key: LevelKey, in bytes: Span<UInt8>, guessed: UInt32) -> UInt32 {
+        guessed != LevelTable.none && isLevel(guessed, key, in: bytes)
+            ? guessed : find(key, in: bytes)
+    }
+
+    /// What `find` will say, most often; not yet compared.
+    @inline(__always)
+    func guess(_ key: LevelKey) -> UInt32 { table.guess(key.tag) }
+
+    @inline(__always)
+    private func isLevel(_ index: UInt32, _ key: LevelKey, in bytes: Span<UInt8>) -> Bool {
+        let record = records[Int(index)]
+        guard record.words == key.words, Int(record.length) == key.length else { return false }
+        return key.length <= LevelWords.byteCapacity || equalsLong(index, key, in: bytes)
     }
 
     /// Takes one more reference to the level, which is added where it is new.

@@ -36,6 +36,9 @@ public struct MatchBuffer: Sendable {
     /// The numbers of the topic's levels, as far as the search has come.
     var levels = InlineArray<64, UInt32>(repeating: 0)
     var levelCount = 0
+    /// Levels that are looked for together.
+    static let levelsAtOnce = 8
+    var keys = InlineArray<8, LevelKey>(repeating: .empty)
     /// Where the next level begins; behind the topic's end when all are read.
     var nextLevelStart = 0
 

@@ -29,6 +29,15 @@ struct SlotTable: Sendable {
         }
     }
 
+    /// The index that stands where the search for this tag begins, or `none` where that has another tag:
+    /// most often what `find` says. Whoever looks for several has the machine fetch all at once by it.
+    @inline(__always)
+    func guess(_ tag: UInt32) -> UInt32 {
+        guard !slots.isEmpty else { return SlotTable.none }
+        let slot = slots[Int(tag) & (slots.count &- 1)]
+        return slot.tag == tag ? slot.index : SlotTable.none
+    }
+
     /// Adds an index that the table does not hold.
     mutating func insert(_ tag: UInt32, _ index: UInt32) {
         // At most five eighths full: a search that fails looks at about four slots.

@@ -36,7 +36,7 @@ extension SubscriptionTree {
                 guard node.literals != .none || node.single != SubscriptionTree.none else {
                     return
                 }
-                readLevel(topic, into: &buffer)
+                readLevels(topic, into: &buffer)
             }
             var next = SubscriptionTree.none
             if node.literals != .none {
@@ -59,13 +59,24 @@ extension SubscriptionTree {
         }
     }
 
-    /// Finds the number of the topic's next level; `none` stands for one that no filter has.
-    @inline(__always)
-    private func readLevel(_ topic: Span<UInt8>, into buffer: inout MatchBuffer) {
-        let key = LevelKey(topic, from: buffer.nextLevelStart, hash: hash)
-        buffer.levels[buffer.levelCount] = levels.find(key, in: topic)
-        buffer.levelCount &+= 1
-        buffer.nextLevelStart = key.end &+ 1
+    /// Finds the numbers of the topic's next levels; `none` stands for one that no filter has.
+    ///
+    /// Several at once: where there are many filters, each is a wait for memory, and they wait together.
+    private func readLevels(_ topic: Span<UInt8>, into buffer: inout MatchBuffer) {
+        var read = 0
+        while read < MatchBuffer.levelsAtOnce, buffer.nextLevelStart <= topic.count {
+            let key = LevelKey(topic, from: buffer.nextLevelStart, hash: hash)
+            buffer.keys[read] = key
+            buffer.nextLevelStart = key.end &+ 1
+            read &+= 1
+        }
+        let first = buffer.levelCount
+        for index in 0..<read { buffer.levels[first &+ index] = levels.guess(buffer.keys[index]) }
+        for index in 0..<read {
+            buffer.levels[first &+ index] = levels.find(
+                buffer.keys[index], in: topic, guessed: buffer.levels[first &+ index])
+        }
+        buffer.levelCount = first &+ read
     }
 
     private func take(_ first: UInt32, _ buffer: inout MatchBuffer) {
