@@ -222,7 +222,8 @@ struct LevelTable: Sendable {
         return true
     }
 
-    private func tag(of index: UInt32) -> UInt32 {
+    /// The tag of the level's key.
+    func tag(of index: UInt32) -> UInt32 {
         var bytes: [UInt8] = []
         append(index, to: &bytes)
         return LevelKey(bytes.span, from: 0, hash: hash).tag

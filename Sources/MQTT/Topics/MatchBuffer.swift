@@ -35,6 +35,8 @@ public struct MatchBuffer: Sendable {
 
     /// The numbers of the topic's levels, as far as the search has come.
     var levels = InlineArray<64, UInt32>(repeating: 0)
+    /// What the keys of these levels have.
+    var tags = InlineArray<64, UInt32>(repeating: 0)
     var levelCount = 0
     /// Levels that are looked for together.
     static let levelsAtOnce = 8

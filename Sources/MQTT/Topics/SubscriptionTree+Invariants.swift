@@ -21,7 +21,9 @@ extension SubscriptionTree {
                     nodes[Int(node.parent)].single == UInt32(index), "a '+' is not its parent's")
             } else {
                 precondition(
-                    child(of: node.parent, nodes[Int(node.parent)].literals, node.level)
+                    child(
+                        of: node.parent, nodes[Int(node.parent)].literals, node.level,
+                        tag: levels.tag(of: node.level))
                         == UInt32(index), "a child is not found")
                 literals[node.parent, default: 0] += 1
                 references[node.level, default: 0] += 1

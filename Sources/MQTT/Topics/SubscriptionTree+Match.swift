@@ -41,7 +41,9 @@ extension SubscriptionTree {
             var next = SubscriptionTree.none
             if node.literals != .none {
                 let level = buffer.levels[depth]
-                if level != LevelTable.none { next = child(of: index, node.literals, level) }
+                if level != LevelTable.none {
+                    next = child(of: index, node.literals, level, tag: buffer.tags[depth])
+                }
             }
             depth &+= 1
             if node.single != SubscriptionTree.none, !skips {
@@ -71,7 +73,10 @@ extension SubscriptionTree {
             read &+= 1
         }
         let first = buffer.levelCount
-        for index in 0..<read { buffer.levels[first &+ index] = levels.guess(buffer.keys[index]) }
+        for index in 0..<read {
+            buffer.tags[first &+ index] = buffer.keys[index].tag
+            buffer.levels[first &+ index] = levels.guess(buffer.keys[index])
+        }
         for index in 0..<read {
             buffer.levels[first &+ index] = levels.find(
                 buffer.keys[index], in: topic, guessed: buffer.levels[first &+ index])

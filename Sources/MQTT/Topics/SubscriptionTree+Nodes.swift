@@ -25,13 +25,16 @@ extension SubscriptionTree {
     }
 
     /// The child of `node`, whose children are `literals`, with this level, or `none`.
+    ///
+    /// The table is asked by the level's tag and not by its number: that is known only once a record has
+    /// come from memory, and the table need not wait for it.
     @inline(__always)
-    func child(of node: UInt32, _ literals: Literals, _ level: UInt32) -> UInt32 {
+    func child(of node: UInt32, _ literals: Literals, _ level: UInt32, tag: UInt32) -> UInt32 {
         if literals == .none { return SubscriptionTree.none }
         if let only = literals.only {
             return nodes[Int(only)].level == level ? only : SubscriptionTree.none
         }
-        return children.find(hash.tag(node, level)) { index in
+        return children.find(hash.tag(node, tag)) { index in
             let candidate = nodes[Int(index)]
             return candidate.parent == node && candidate.level == level
         }
@@ -62,7 +65,7 @@ extension SubscriptionTree {
         }
         let level = levels.find(key, in: bytes)
         if level != LevelTable.none {
-            let known = child(of: parent, nodes[Int(parent)].literals, level)
+            let known = child(of: parent, nodes[Int(parent)].literals, level, tag: key.tag)
             if known != SubscriptionTree.none { return known }
         }
         let node = takeNode(parent, level: levels.intern(key, in: bytes, known: level))
@@ -77,17 +80,23 @@ extension SubscriptionTree {
             return
         }
         if let only = literals.only {
-            children.insert(hash.tag(parent, nodes[Int(only)].level), only)
+            children.insert(tag(ofChild: only), only)
         }
-        children.insert(hash.tag(parent, nodes[Int(node)].level), node)
+        children.insert(tag(ofChild: node), node)
         nodes[Int(parent)].literals = Literals(inTable: max(1, literals.countInTable) + 1)
     }
 
     private mutating func removeLiteral(_ index: UInt32, _ node: Node) {
         let literals = nodes[Int(node.parent)].literals
-        if literals.only == nil { children.remove(hash.tag(node.parent, node.level), index) }
+        if literals.only == nil { children.remove(tag(ofChild: index), index) }
         nodes[Int(node.parent)].literals =
             literals.countInTable > 1 ? Literals(inTable: literals.countInTable - 1) : .none
+    }
+
+    /// How the table of children knows a node.
+    private func tag(ofChild index: UInt32) -> UInt32 {
+        let node = nodes[Int(index)]
+        return hash.tag(node.parent, levels.tag(of: node.level))
     }
 
     private mutating func takeNode(_ parent: UInt32, level: UInt32) -> UInt32 {

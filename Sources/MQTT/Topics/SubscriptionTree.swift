@@ -224,7 +224,7 @@ extension SubscriptionTree {
                 let level = levels.find(key, in: bytes)
                 node =
                     level == LevelTable.none
-                    ? level : child(of: node, nodes[Int(node)].literals, level)
+                    ? level : child(of: node, nodes[Int(node)].literals, level, tag: key.tag)
             }
             if node == SubscriptionTree.none { return node }
             if key.end == bytes.count { return node * 2 }
