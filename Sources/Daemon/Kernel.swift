@@ -51,6 +51,15 @@ enum Kernel {
         if ftruncate(descriptor.rawValue, 0) == 0 { writeOnce(descriptor.rawValue, text) }
     }
 
+    /// The machine's name, gethostname(2); a sandbox may hide the file that tells it.
+    static var hostName: String? {
+        var text = [CChar](repeating: 0, count: 256)
+        // SAFETY: gethostname(2) writes at most the count that it is told, which leaves a zero behind.
+        guard unsafe gethostname(&text, 255) == 0 else { return nil }
+        let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     static var processID: Int32 { getpid() }
 
     /// Microseconds of CLOCK_MONOTONIC, the clock that systemd compares.

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pathlib
 import re
 import socket
+import sqlite3
 import stat
 import tempfile
 
@@ -205,6 +207,36 @@ def test_who_sees_no_processes_names_the_unit_that_has_the_port(control_group, s
     assert done.returncode == 78, done.stderr
     assert f"127.0.0.1:{port} is in use by {control_group.name} (" in done.stderr
     mosquitto.stop()
+
+
+@pytest.fixture
+def hidden_proc():
+    """Commands that run with a /proc of processes alone, as ProcSubset=pid of systemd has it."""
+    begin = ["unshare", "--mount", "sh", "-c", 'mount -t proc -o subset=pid proc /proc && exec "$@"', "sh"]
+    if os.geteuid() != 0 or run([*begin, "true"]).returncode:
+        pytest.skip("no /proc can be mounted here; run as root")
+    return lambda *arguments: [*begin, *map(str, arguments)]
+
+
+def test_a_sandbox_that_hides_proc_changes_no_names_and_no_boot(tmp_path, hidden_proc, start):
+    done = run(hidden_proc(program("fleet-bridge"), "--check-config"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run([program("fleet-bridge"), "--check-config"]).stdout
+    loaded = tmp_path / "loaded"
+    loaded.mkdir()
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    (loaded / "boot_id").write_text(boot)
+    process = start(hidden_proc(program("fleet-broker"), "--listen", "127.0.0.1:0",
+                                "--state-directory", tmp_path / "state"),
+                    environment={"CREDENTIALS_DIRECTORY": str(loaded)})
+    port = int(process.wait_for(r"listening.*:(\d+)").group(1))
+    client = Client(port, "kept", clean=False).connected()
+    client.subscribe("a", qos=1)
+    client.disconnect()
+    assert process.stop() == 0
+    with sqlite3.connect(tmp_path / "state" / "broker.db") as store:
+        boots = {number & 0xFFFFFFFFFFFFFFFF for (number,) in store.execute("SELECT boot FROM turn")}
+    assert boots == {int(boot.replace("-", "")[:16], 16)}
 
 
 def test_an_agent_starts_before_the_broker(tmp_path, start):

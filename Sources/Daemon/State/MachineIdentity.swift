@@ -1,3 +1,4 @@
+import Config
 import FleetModel
 import IO
 
@@ -27,12 +28,15 @@ public struct MachineIdentity: Sendable, Equatable {
     public static func read(
         proc: String = "/proc", sys: String = "/sys", root: String = ""
     ) -> MachineIdentity {
-        MachineIdentity(
-            hostName: text(proc + "/sys/kernel/hostname") ?? "",
+        let ownName = proc == "/proc" ? Kernel.hostName : nil
+        // Where a sandbox hides it, systemd can load it: LoadCredential=boot_id:/proc/sys/kernel/random/boot_id.
+        let boot = CredentialFolder.ofProcess.path(for: proc + "/sys/kernel/random/boot_id")
+        return MachineIdentity(
+            hostName: ownName ?? text(proc + "/sys/kernel/hostname") ?? "",
             boardSerial: text(sys + "/firmware/devicetree/base/serial-number")
                 ?? serial(cpuInfo: proc + "/cpuinfo"),
             machineID: text(root + "/etc/machine-id"),
-            bootID: text(proc + "/sys/kernel/random/boot_id"))
+            bootID: text(boot))
     }
 
     /// Where there is no device tree, the kernel of a Raspberry Pi says it so: `Serial : 10000000abcdef01`.
@@ -50,10 +54,12 @@ public struct MachineIdentity: Sendable, Equatable {
         NodeName.default(hostName: hostName, boardSerial: boardSerial, machineID: machineID)
     }
 
-    /// The boot in 64 bits, for what only compares boots; 0 where it is unknown.
+    /// The boot in 64 bits, for what only compares boots; where it is unknown, a number that no other start has,
+    /// so that no two are taken for one.
     public var bootBits: UInt64 {
         let digits = (bootID ?? "").filter { $0 != "-" }.prefix(16)
-        return UInt64(digits, radix: 16) ?? 0
+        var random = SystemRandom()
+        return UInt64(digits, radix: 16) ?? random.next()
     }
 
     /// Changes when the card moves into another machine or the image is cloned.

@@ -17,7 +17,7 @@ struct OpenedTurns: ~Copyable {
         folder: String, log: Log, progress: StartProgress
     ) throws -> OpenedTurns {
         let path = folder + "/" + TurnTable.fileName
-        let boot = bootNumber()
+        let boot = MachineIdentity.read().bootBits
         let anchor = TimeAnchor(
             monotonic: SystemClock.monotonic(),
             unixMilliseconds: SystemClock.unixMilliseconds(), boot: boot)
@@ -71,11 +71,5 @@ struct OpenedTurns: ~Copyable {
         state.isSalvaged = true
         return OpenedTurns(
             path: path, database: try TurnTable.open(path), boot: boot, state: state)
-    }
-
-    /// Names this boot of the machine, random(4).
-    private static func bootNumber() -> UInt64 {
-        let text = (try? Files.read("/proc/sys/kernel/random/boot_id", limit: 64)) ?? []
-        return BlockChecksum.of(text.span)
     }
 }
