@@ -257,6 +257,27 @@ def test_a_corrupt_store_is_put_aside_and_the_bridge_goes_on(
     above.until(lambda: above.counters().get("stores_quarantined") == 1, "the count of it")
 
 
+def test_reloads_under_way_lose_nothing_and_keep_the_order(edge, mosquitto, bridge, watch, client):
+    cloud = mosquitto()
+    url = f"mqtt://127.0.0.1:{cloud.port}"
+    running = bridge(edge.port, url).connected()
+    above = watch(cloud.port, TOPIC)
+    below = client(edge.port)
+    pid = running.process.pid
+    for number in range(400):
+        below.publish(TOPIC, str(number), qos=1)
+        if number % 100 == 50:
+            running.configure(url, f'session_expiry = "{number + 100}s"')
+            done = run([program("fleet-bridge"), "reload", "--state-directory", running.state])
+            assert (done.returncode, done.stdout) == (0, "configuration reloaded\n"), done.stderr
+    above.until(lambda: len(set(above.payloads())) == 400, "all of them")
+    assert in_order(above.payloads())
+    assert running.process.pid == pid and running.process.is_running()
+    epochs = {fleet_property(message)[0] for message in above.of(TOPIC)}
+    assert len(epochs) == 1
+    assert running.stop() == 0
+
+
 def test_a_store_is_copied_and_restored_with_a_new_epoch(mosquitto, bridge, watch, client, tmp_path):
     edge, cloud = mosquitto(KEEPS_ALL), mosquitto()
     running = bridge(edge.port, "mqtt://127.0.0.1:1").connected("edge")
