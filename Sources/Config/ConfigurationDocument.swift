@@ -23,26 +23,33 @@ public struct ConfigurationDocument: Sendable {
     /// Drop-ins are read in lexical order, each laid over what came before: tables merge, tables of an array
     /// with their namesakes, everything else replaces. With drop-ins the main file need not be there. What is
     /// wrong in any of the files is reported together.
+    ///
+    /// - Parameter standIns: drop-ins by their names, each with the file that is read in its place, as if it were
+    ///   there already.
     public static func load(
-        _ path: String, dropIns: Bool = true
+        _ path: String, dropIns: Bool = true, standIns: [String: String] = [:]
     ) throws(ConfigurationError) -> ConfigurationDocument {
         var document = ConfigurationDocument()
         var problems: [ConfigurationProblem] = []
         var paths = [path]
+        let folder = dropInFolder(of: path)
         if dropIns {
             if ConfigurationFiles.isMissing(path) {
                 document.missingFile = path
                 paths = []
             }
             do throws(ConfigurationError) {
-                paths += try ConfigurationFiles.dropIns(in: dropInFolder(of: path))
+                let names = try ConfigurationFiles.dropIns(in: folder, and: Array(standIns.keys))
+                paths += names.map { "\(folder)/\($0)" }
             } catch {
                 problems += error.problems
             }
         }
+        let files = Dictionary(
+            uniqueKeysWithValues: standIns.map { ("\(folder)/\($0.key)", $0.value) })
         for path in paths {
             do throws(ConfigurationError) {
-                let bytes = try ConfigurationFiles.read(path)
+                let bytes = try ConfigurationFiles.read(files[path] ?? path)
                 document.root.merge(try TOMLParser.parse(bytes, path: path))
                 document.files.append(path)
             } catch {

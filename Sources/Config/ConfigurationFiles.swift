@@ -29,21 +29,26 @@ enum ConfigurationFiles {
         !Files.exists(path) && Files.exists(Files.folder(of: path))
     }
 
-    /// `folder/*.toml` in lexical (byte) order, hidden files left out; empty without the folder.
-    static func dropIns(in folder: String) throws(ConfigurationError) -> [String] {
-        let names: [String]
+    /// The names of `folder/*.toml`, hidden files left out, and `others`, in lexical (byte) order; the folder
+    /// need not be there.
+    static func dropIns(
+        in folder: String, and others: [String]
+    ) throws(ConfigurationError) -> [String] {
+        var names: [String] = []
         do throws(IOError) {
             names = try Files.names(in: folder)
         } catch {
-            if error.code == .noSuchFile { return [] }
-            throw failure(folder, error)
+            if error.code != .noSuchFile { throw failure(folder, error) }
         }
-        let dropIns = names.filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }
+        let found = names.filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }
+        let dropIns = Set(found + others).sorted {
+            $0.utf8.lexicographicallyPrecedes($1.utf8)
+        }
         guard dropIns.count <= maximumDropIns else {
             throw ConfigurationError(
                 ConfigurationProblem("\(folder): more than \(maximumDropIns) drop-ins"))
         }
-        return dropIns.map { "\(folder)/\($0)" }
+        return dropIns
     }
 
     private static func failure(_ path: String, _ error: IOError) -> ConfigurationError {

@@ -52,7 +52,10 @@ public enum DaemonMain {
         /// Reads files and flags; throws everything that is wrong with them.
         init(_ program: Program.Type, _ flags: ParsedFlags) throws {
             var document = ConfigurationDocument()
-            if let path = flags["--config"] { document = try ConfigurationDocument.load(path) }
+            let standIns = try flags.standIns()
+            if let path = flags["--config"] {
+                document = try ConfigurationDocument.load(path, standIns: standIns)
+            }
             try Program.apply(flags, to: &document)
             let reader = ConfigurationReader(document)
             log = LogOptions(reader.table("log"))

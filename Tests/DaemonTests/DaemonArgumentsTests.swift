@@ -110,6 +110,8 @@ private func usageError(_ arguments: [String]) -> String {
                                      drop-ins FILE.d/*.toml (broker.toml: broker.d)
               --check-config         print the configuration in effect, each value with its
                                      origin, and end
+              --drop-in NAME=FILE    with --check-config: read FILE as the drop-in NAME, as
+                                     if it were there already
               --state-directory DIR  keep state in DIR
               --version              print the version and end
               --help                 print this text and end

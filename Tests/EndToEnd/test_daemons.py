@@ -86,6 +86,30 @@ def test_without_the_main_file_drop_ins_and_defaults_are_in_effect(tmp_path, dae
     assert 'level = "warning"' in done.stdout
 
 
+@daemons
+def test_a_drop_in_is_checked_before_it_is_there(tmp_path, daemon):
+    file = configured(tmp_path, daemon, MINIMAL[daemon])
+    folder = tmp_path / f"{file.stem}.d"
+    folder.mkdir()
+    (folder / "10-log.toml").write_text('[log]\nlevel = "debug"\n')
+    (folder / "20-log.toml").write_text('[log]\nformat = "json"\n')
+    new = tmp_path / "new"
+    check = [program(daemon), "--config", file, "--check-config", "--drop-in"]
+    new.write_text('[log]\nlevel = "warning"\n')
+    done = run([*check, f"10-log.toml={new}"])
+    assert done.returncode == 0, done.stderr
+    # In the place of the one that is there, and said to be it; the others stay.
+    assert re.search(rf'level = "warning" +# {folder}/10-log.toml:2:1', done.stdout)
+    assert 'format = "json"' in done.stdout
+    new.write_text('[log]\nlevel = "loud"\n')
+    done = run([*check, f"30-new.toml={new}"])
+    assert done.returncode == 78 and f"{folder}/30-new.toml:2:1: log.level" in done.stderr
+    assert run([*check, f"30-new.toml={tmp_path}/nothing"]).returncode == 78
+    for wrong in ("30-new", f"x/30-new.toml={new}", f"new={new}"):
+        assert run([*check, wrong]).returncode == 64
+    assert run([program(daemon), "--config", file, "--drop-in", f"30-new.toml={new}"]).returncode == 64
+
+
 def test_a_drop_in_changes_one_listener_and_adds_another(tmp_path):
     file = configured(tmp_path, "fleet-broker",
                       '[[listener]]\nname = "lan"\naddress = "127.0.0.1:1"\nconnections = 5\n')

@@ -23,6 +23,25 @@ public struct ParsedFlags: Hashable, Sendable {
     }
 }
 
+extension ParsedFlags {
+    /// The files of `--drop-in NAME=FILE` by their names.
+    func standIns() throws(UsageError) -> [String: String] {
+        var files: [String: String] = [:]
+        for text in all(FlagSpecification.dropIn.name) {
+            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2, parts[0].hasSuffix(".toml"), !parts[0].contains("/"),
+                has("--config"), has("--check-config")
+            else {
+                throw UsageError(
+                    message: "--drop-in \(LogLine.quoted(text)) is nothing to check",
+                    hint: "--config FILE --check-config --drop-in 20-lan.toml=FILE")
+            }
+            files[parts[0]] = parts[1]
+        }
+        return files
+    }
+}
+
 /// A command line that is wrong; exit code 64 (`EX_USAGE`).
 public struct UsageError: Error, Hashable, Sendable, CustomStringConvertible {
     public var message: String

@@ -28,6 +28,10 @@ public struct FlagSpecification: Hashable, Sendable {
     public static let checkConfiguration = FlagSpecification(
         "--check-config",
         help: "print the configuration in effect, each value with its origin, and end")
+    public static let dropIn = FlagSpecification(
+        "--drop-in", value: "NAME=FILE",
+        help: "with --check-config: read FILE as the drop-in NAME, as if it were there already",
+        repeats: true)
     public static let stateDirectory = FlagSpecification(
         "--state-directory", value: "DIR", help: "keep state in DIR")
     public static let version = FlagSpecification("--version", help: "print the version and end")
@@ -40,7 +44,8 @@ public struct FlagSpecification: Hashable, Sendable {
 
     /// What every daemon takes.
     static let common = [
-        configuration, checkConfiguration, stateDirectory, version, help, manual, completion,
+        configuration, checkConfiguration, dropIn, stateDirectory, version, help, manual,
+        completion,
     ]
 }
 
