@@ -15,7 +15,7 @@ from .tell import Failure
 
 # What an ordinary system has, and what the packages depend on: a container reaches no mirror.
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "libpam-systemd", "iproute2", "ca-certificates",
-            "procps", "netbase", "libjansson4", "libsqlite3-0", "libssl3", "openssl"]
+            "procps", "netbase", "libjansson4", "libsqlite3-0", "libssl3", "openssl", "mosquitto"]
 GPIOD = {"bookworm": "libgpiod2", "trixie": "libgpiod3"}
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8",
@@ -43,13 +43,17 @@ def tree(release):
 
 
 class Container:
-    def __init__(self, name, tree, folder, binds=()):
+    def __init__(self, name, tree, folder, binds=(), with_mosquitto=False):
         require_root()
         self.name = f"fleet-{name}-{os.getpid()}"
         self.folder = pathlib.Path(folder) / name
         shutil.rmtree(self.folder, ignore_errors=True)
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(parents=True)
+        if not with_mosquitto:
+            units = self.folder / "upper/etc/systemd/system"
+            units.mkdir(parents=True)
+            (units / "mosquitto.service").symlink_to("/dev/null")
         self.tree = tree
         self.binds = binds
         self.leader = None

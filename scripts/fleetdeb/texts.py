@@ -41,7 +41,9 @@ def write(root, arch, programs, inside, folder):
             raise Failure(f"{program} --man prints no page of a manual")
         put(place / f"usr/share/man/man{title[1]}/{program}.{title[1]}", page)
         for shell, path in COMPLETIONS.items():
-            put(place / path.format(program), text("--generate-completion-script", shell))
+            script = text("--generate-completion-script", shell)
+            # A shell reads it; nobody runs it.
+            put(place / path.format(program), re.sub(r"\A#!.*\n", "", script))
 
 
 def store_formats(root, arch, daemons, inside):
