@@ -38,14 +38,15 @@ enum UpstreamCommand {
         let secret = try url.user.map { try PasswordInput.read(flags, of: $0, isNew: false) }
         let text = try dropIn(url, caFile: flags["--ca-file"].map(absolute))
         try Files.makeFolder(folder)
-        // The bridge reads the secret as its own user.
-        var changes = [FileChange("\(folder)/\(dropInName)", Array(text.utf8))]
+        var changes: [FileChange] = []
         if let secret {
+            // The bridge reads it as its own user.
             changes.append(
                 FileChange(
                     "\(folder)/\(secretName)", secret + [0x0A], mode: 0o600,
                     owner: StateDirectory.owner(flags, name: "bridge")))
         }
+        changes.append(FileChange("\(folder)/\(dropInName)", Array(text.utf8)))
         try FileChange.make(changes) { try check(main) }
         print("\(folder)/\(dropInName): \(url)")
         return try reload(flags)

@@ -78,7 +78,10 @@ extension ControlServer {
             case .refused(let problems):
                 reply.fail(DaemonError(.configuration, problems.joined(separator: "\n")))
             case .done(let remark):
-                reply.finish(remark.map { ["remark": .string($0)] } ?? [:])
+                // What was handed to other threads is done by them when they answer.
+                context.whenAlive {
+                    reply.finish(remark.map { ["remark": .string($0)] } ?? [:])
+                }
             }
         }
     }
