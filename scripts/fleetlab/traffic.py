@@ -3,6 +3,9 @@
 Usage: traffic.py HOST PORT, until its input ends. Half of the messages have QoS 1 and half QoS 2; both
 clients have sessions that outlive their connections. Prints, as one line of JSON, how many were sent,
 which are missing, how often one of QoS 2 came twice, and the longest time without any, in seconds.
+
+paho 2.1 itself doubles a message of QoS 2 where the connection ends between its PUBREL and the PUBCOMP: it
+forgets which of the two it has sent and publishes anew (Client._messages_reconnect_reset_out runs twice).
 """
 
 import collections
@@ -30,6 +33,16 @@ def client(name, host, port):
     return made
 
 
+def turn(publisher):
+    """A hundredth of a second of a client without a thread; a connection that is gone comes again."""
+    if publisher.loop(0.01) == mqtt.MQTT_ERR_SUCCESS:
+        return
+    try:
+        publisher.reconnect()
+    except OSError:
+        time.sleep(0.05)
+
+
 def main():
     host, port = sys.argv[1], int(sys.argv[2])
     received, gaps = collections.Counter(), []
@@ -51,20 +64,24 @@ def main():
     subscriber.subscribe(TOPIC, qos=2)
     if not subscribed.wait(PATIENCE):
         sys.exit("traffic: not subscribed")
+    # Without a thread of paho's own: what is published meets no reconnection halfway.
     publisher = client("traffic-publisher", host, port)
-    publisher.loop_start()
     threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
     print("flows", flush=True)
-    sent, begin = 0, time.monotonic()
-    while not stopped.wait(max(0, begin + sent / RATE - time.monotonic())):
-        publisher.publish(TOPIC, str(sent), qos=1 + sent % 2)
-        sent += 1
+    sent, begin, unacknowledged = 0, time.monotonic(), set()
+    publisher.on_publish = lambda _client, _data, mid, *_: unacknowledged.discard(mid)
+    while not stopped.is_set() or unacknowledged:
+        turn(publisher)
+        while publisher.is_connected() and not stopped.is_set() \
+                and sent < (time.monotonic() - begin) * RATE:
+            unacknowledged.add(publisher.publish(TOPIC, str(sent), qos=1 + sent % 2).mid)
+            sent += 1
     end = time.monotonic() + PATIENCE
     while len(received) < sent and time.monotonic() < end:
         time.sleep(0.05)
-    for one in (publisher, subscriber):
-        one.disconnect()
-        one.loop_stop()
+    publisher.disconnect()
+    subscriber.disconnect()
+    subscriber.loop_stop()
     print(json.dumps({
         "sent": sent, "missing": [number for number in range(sent) if not received[number]],
         "doubled": sum(1 for number, count in received.items() if number % 2 == 1 and count > 1),

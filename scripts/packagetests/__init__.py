@@ -1,0 +1,1 @@
+"""Tests of the packages on systems that boot; scripts/test-packages runs them."""
