@@ -61,22 +61,30 @@ extension BrokerShard {
         if view.isRetained && isDurable && !view.payload.isEmpty { return true }
         guard view.qos != .atMostOnce else { return false }
         if view.qos == .exactlyOnce && isDurable && isKept(publisher) { return true }
-        matchedTopic.forget()
-        var found = MatchBuffer()
-        swap(&found, &matches)
-        subscriptions.match(topic, into: &found)
-        var isWanted = false
-        for index in found.matches.indices where isKept(found.matches[index].subscriber) {
-            let bits = SubscriptionBits(rawValue: found.matches[index].options)
-            let takes = isDurable || sessions[found.matches[index].subscriber].isReserved
-            if bits.qosBits > 0 && takes { isWanted = true }
-        }
-        swap(&found, &matches)
         if position.count > 1, isDurable || !configuration.reserved.isEmpty, isKeptElsewhere(topic)
         {
             return true
         }
+        let isWanted = isWantedReliably(topic) { shard, s in
+            shard.isKept(s) && (isDurable || shard.sessions[s].isReserved)
+        }
         return isWanted || isWantedByShare(topic, isDurable: isDurable)
+    }
+
+    /// Whether one of the sessions that ask for the topic at QoS 1 or 2 is such a one.
+    mutating func isWantedReliably(
+        _ topic: Span<UInt8>, by isSuch: (inout BrokerShard, UInt32) -> Bool
+    ) -> Bool {
+        matchedTopic.forget()
+        var found = MatchBuffer()
+        swap(&found, &matches)
+        defer { swap(&found, &matches) }
+        subscriptions.match(topic, into: &found)
+        for index in found.matches.indices {
+            let bits = SubscriptionBits(rawValue: found.matches[index].options)
+            if bits.qosBits > 0 && isSuch(&self, found.matches[index].subscriber) { return true }
+        }
+        return false
     }
 
     /// Whether there is no room for a message: in the store, or in memory.

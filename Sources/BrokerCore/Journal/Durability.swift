@@ -52,9 +52,12 @@ struct DurabilityMap {
     /// The rules' filters; the subscriber is the rule's place.
     private var filters: SubscriptionTree
     private var found = MatchBuffer()
+    private var lastTopic = RepeatedTopic()
+    private var lastDurability: Durability
 
     init(_ rules: DurabilityRules, seed: UInt64) {
         standard = rules.standard
+        lastDurability = rules.standard
         strongest = rules.rules.reduce(rules.standard) { max($0, $1.durability) }
         durabilities = rules.rules.map(\.durability)
         filters = SubscriptionTree(seed: seed)
@@ -66,6 +69,12 @@ struct DurabilityMap {
 
     mutating func durability(of topic: Span<UInt8>) -> Durability {
         if durabilities.isEmpty { return standard }
+        if !lastTopic.isRepeated(topic, at: filters.changes) { lastDurability = find(topic) }
+        return lastDurability
+    }
+
+    /// That of the first rule for the topic.
+    private mutating func find(_ topic: Span<UInt8>) -> Durability {
         filters.match(topic, into: &found)
         var first = UInt32.max
         for index in found.matches.indices { first = min(first, found.matches[index].subscriber) }

@@ -120,10 +120,7 @@ extension [UInt8] {
         append(contentsOf: bytes)
     }
 
-    mutating func append(counted bytes: [UInt8]) {
-        append(number: bytes.count)
-        append(contentsOf: bytes)
-    }
+    mutating func append(counted bytes: [UInt8]) { append(counted: bytes.span) }
 }
 
 // MARK: - Reading

@@ -74,21 +74,12 @@ extension BrokerShard {
         // What goes to other shards is an object, or waits there.
         if position.count > 1 || view.isRetained && !view.payload.isEmpty { return true }
         let topic = source.extracting(view.topic.range)
-        matchedTopic.forget()
-        var found = MatchBuffer()
-        swap(&found, &matches)
-        defer { swap(&found, &matches) }
         if board.hasShares {
+            var found = MatchBuffer()
             board.withShares { $0.tree.match(topic, into: &found) }
-            if !found.matches.isEmpty { return true }
+            if !found.isEmpty { return true }
         }
-        subscriptions.match(topic, into: &found)
-        for index in found.matches.indices {
-            let s = found.matches[index].subscriber
-            let bits = SubscriptionBits(rawValue: found.matches[index].options)
-            if bits.qosBits > 0 && !passesThrough(s) { return true }
-        }
-        return false
+        return isWantedReliably(topic) { shard, s in !shard.passesThrough(s) }
     }
 
     /// Whether a message goes straight into the output of a session's client, and is not kept.
