@@ -47,7 +47,8 @@ def make(target, packages_of=folders.packages_folder):
 def add(package, place):
     """A published file never changes: clients have its hash."""
     if place.exists() and place.read_bytes() != package.read_bytes():
-        raise Failure(f"{place} is published with other bytes; a changed package needs a new version")
+        raise Failure(f"{place} is published with other bytes; a changed package needs a new version "
+                      "(or remove that file, where nobody has it yet)")
     if not place.exists():
         shutil.copy2(package, place)
 
