@@ -3,12 +3,9 @@ import IO
 
 /// The few system calls that only daemons make; the one file of this module with unsafe lines.
 enum Kernel {
-    /// The value of an environment variable, `nil` when it is not set or empty; getenv(3).
+    /// The value of an environment variable, `nil` when it is not set or empty.
     static func environment(_ name: String) -> String? {
-        // SAFETY: the text is copied at once; nobody changes the environment.
-        guard let value = unsafe getenv(name) else { return nil }
-        let text = unsafe String(cString: value)
-        return text.isEmpty ? nil : text
+        ProcessEnvironment.value(name).flatMap { $0.isEmpty ? nil : $0 }
     }
 
     /// Whether this process belongs to root.

@@ -49,6 +49,7 @@ public struct ShardMail: Sendable {
     /// What it holds, in bytes, roughly.
     public var cost: Int {
         bytes.count + valueBytes + entries.count * MemoryLayout<Entry>.stride
+            + expiries.count * MemoryLayout<Expiry>.stride
     }
 
     /// A larger payload is not copied for each shard, but shared.
@@ -58,7 +59,7 @@ public struct ShardMail: Sendable {
     public mutating func removeAll() {
         bytes.removeAll(keepingCapacity: bytes.capacity <= Self.keptCapacity)
         entries.removeAll(keepingCapacity: entries.capacity <= Self.keptCapacity / 64)
-        expiries = []
+        expiries.removeAll(keepingCapacity: expiries.capacity <= Self.keptCapacity / 64)
         values = []
         valueBytes = 0
         awaitsConfirmation = false

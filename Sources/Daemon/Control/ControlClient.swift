@@ -20,13 +20,16 @@ public enum ControlClient {
         let folder = try StateDirectory.path(flag: flags["--state-directory"], name: name)
         let own = folder + "/" + fileName
         if flags.has("--state-directory") || Files.exists(own) { return own }
-        // As systemd sets it for what a unit runs, ExecReload= too.
-        let runtime = Kernel.environment("RUNTIME_DIRECTORY")?.split(separator: ":").first
         let others =
-            (runtime.map { ["\($0)/\(fileName)"] } ?? []) + [
+            (runtimeFolder.map { ["\($0)/\(fileName)"] } ?? []) + [
                 "/run/fleet/\(name)/\(fileName)", "/var/lib/fleet/\(name)/\(fileName)",
             ]
         return others.first { Files.exists($0) } ?? own
+    }
+
+    /// The folder below `/run` that systemd names to what a unit runs, `ExecReload=` too; systemd.exec(5).
+    static var runtimeFolder: String? {
+        (Kernel.environment("RUNTIME_DIRECTORY")?.split(separator: ":").first).map { String($0) }
     }
 
     /// The socket's name in a state folder.

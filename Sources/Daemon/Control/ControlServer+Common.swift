@@ -28,9 +28,8 @@ extension ControlServer {
     public static func open(
         _ settings: ControlSettings, _ context: DaemonContext
     ) throws(DaemonError) -> ControlServer? {
-        let folder = Kernel.environment("RUNTIME_DIRECTORY")?.split(separator: ":").first
-        let standard =
-            (folder.map(String.init) ?? context.state.path) + "/" + ControlClient.fileName
+        let folder = ControlClient.runtimeFolder
+        let standard = (folder ?? context.state.path) + "/" + ControlClient.fileName
         let path = settings.path ?? standard
         if settings.path == nil, path.utf8.count > SocketAddress.maximumPathLength {
             context.log.warning(
