@@ -1,6 +1,7 @@
 """Debian systems that boot: systemd-nspawn containers on this machine's kernel, in a network of their own.
 
-Nothing of the machine's own network is touched, and a container has no way out of its namespace.
+Nothing of the machine's own network is touched, and a container has no way out of its namespace;
+`network.Network` joins several. They end with the process that has started them, however that ends.
 """
 
 import os
@@ -15,7 +16,8 @@ from .tell import Failure
 
 # What an ordinary system has, and what the packages depend on: a container reaches no mirror.
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "libpam-systemd", "iproute2", "ca-certificates",
-            "procps", "netbase", "libjansson4", "libsqlite3-0", "libssl3", "openssl", "mosquitto"]
+            "procps", "netbase", "libjansson4", "libsqlite3-0", "libssl3", "openssl", "mosquitto",
+            "sudo", "wget", "unattended-upgrades"]
 GPIOD = {"bookworm": "libgpiod2", "trixie": "libgpiod3"}
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8",
@@ -36,24 +38,27 @@ exec systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$name" 
 """
 
 
-def tree(release):
-    """The system that containers of a release begin with."""
-    return Root(f"{release.codename}-container", release.suites,
-                [*PACKAGES, GPIOD[release.codename]]).make().path
+def tree(release, name="system", more=()):
+    """The system that containers of a release begin with; under another name, one with more packages."""
+    return Root(f"{release.codename}-{name}", release.suites,
+                [*PACKAGES, GPIOD[release.codename], *more]).make().path
 
 
 class Container:
     def __init__(self, name, tree, folder, binds=(), with_mosquitto=False):
         require_root()
         self.name = f"fleet-{name}-{os.getpid()}"
+        self.hostname = name
         self.folder = pathlib.Path(folder) / name
         shutil.rmtree(self.folder, ignore_errors=True)
-        for part in ("upper", "work", "root"):
-            (self.folder / part).mkdir(parents=True)
-        if not with_mosquitto:
-            units = self.folder / "upper/etc/systemd/system"
-            units.mkdir(parents=True)
-            (units / "mosquitto.service").symlink_to("/dev/null")
+        units = self.folder / "upper/etc/systemd/system"
+        for part in (self.folder / "work", self.folder / "root", units):
+            part.mkdir(parents=True)
+        # apt's own timers take its lock whenever they like.
+        masked = ["apt-daily.timer", "apt-daily-upgrade.timer", "unattended-upgrades.service"]
+        for unit in [*masked, *([] if with_mosquitto else ["mosquitto.service"])]:
+            (units / unit).symlink_to("/dev/null")
+        (self.folder / "upper/etc/hostname").write_text(f"{name}\n")
         self.tree = tree
         self.binds = binds
         self.leader = None
@@ -69,8 +74,9 @@ class Container:
         binds = [f"--bind-ro={source}:{target}" for source, target in self.binds]
         with (self.folder / "console.log").open("ab") as console:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-euc", START, "start",
-                 self.name, str(self.tree), str(self.folder), *binds],
+                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
+                 "sh", "-euc", START, "start", self.name, str(self.tree),
+                 str(self.folder), *binds],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
                 start_new_session=True)
         self.leader = self.wait_for(self.first_process, "its first process", 20)
@@ -101,12 +107,12 @@ class Container:
             time.sleep(0.05)
         raise Failure(f"{self.name}: waited {timeout} s for {what}")
 
-    def run(self, command, timeout=300, **options):
+    def run(self, command, timeout=300, input="", environment=None):
         """subprocess.run of a shell command in it; both streams in `stdout`."""
         return subprocess.run(
-            ["nsenter", "--all", "--target", str(self.leader), "/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=timeout, env=ENVIRONMENT, **options)
+            ["nsenter", "--all", "--target", str(self.leader), "/bin/sh", "-c", command], input=input,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
+            env={**ENVIRONMENT, **(environment or {})})
 
     def output(self, command, **options):
         """What a command prints; it has to succeed."""

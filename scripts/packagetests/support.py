@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import tempfile
+import textwrap
+import time
 
 from fleetdeb import packages, repository
-from fleetdeb.folders import packages_folder
+from fleetdeb.folders import TREE, packages_folder
 
 OLD = "0.0.9"
 DAEMONS = ["broker", "agent", "bridge"]
@@ -52,6 +54,25 @@ def use(container, repo, target):
         f"Types: deb\nURIs: file:{repo}\nSuites: {target.codename}\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/fleet-archive-keyring.gpg\nEND\n"
         "apt-get -q update")
+
+
+def blocks(page, language):
+    """The blocks of a language in a page of the manual, as a reader copies them."""
+    text = (TREE / "docs" / page).read_text()
+    return [textwrap.dedent(block) for block in
+            re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.M | re.S)]
+
+
+def wait_for(condition, seconds):
+    """What `condition` says, once it is true, or at the end of the time."""
+    end = time.monotonic() + seconds
+    while not (said := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return said
+
+
+def put(container, path, text):
+    container.output(f"cat > {path}", input=text)
 
 
 def pid(container, daemon):
