@@ -36,6 +36,12 @@ public protocol DaemonProgram: AnyObject {
 }
 
 extension DaemonProgram {
+    /// What a reload says of the settings that wait; `nil` where there are none.
+    public static func remark(waiting settings: [String]) -> String? {
+        settings.isEmpty
+            ? nil : "waits for the next start: \(settings.joined(separator: ", "))"
+    }
+
     public static func apply(
         _ flags: ParsedFlags, to document: inout ConfigurationDocument
     ) throws(UsageError) {}

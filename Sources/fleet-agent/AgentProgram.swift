@@ -13,6 +13,7 @@ final class AgentProgram: DaemonProgram {
 
     private let context: DaemonContext
     private let control: ControlServer?
+    private let startedControl: ControlSettings
     private var wanted: AgentSettings
     private var current: AgentSettings
     private var runner: AgentRunner?
@@ -29,6 +30,7 @@ final class AgentProgram: DaemonProgram {
 
     init(settings: AgentSettings, context: DaemonContext) throws {
         self.context = context
+        startedControl = settings.control
         wanted = settings
         current = settings
         control = try ControlServer.open(settings.control, context)
@@ -40,7 +42,7 @@ final class AgentProgram: DaemonProgram {
     func reload(_ settings: AgentSettings) -> String? {
         wanted = settings
         replace()
-        return nil
+        return Self.remark(waiting: settings.control == startedControl ? [] : ["control"])
     }
 
     private func replace() {

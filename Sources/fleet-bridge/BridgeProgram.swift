@@ -15,6 +15,7 @@ final class BridgeProgram: DaemonProgram {
 
     private let context: DaemonContext
     private let control: ControlServer?
+    private let startedControl: ControlSettings
     private let machine = MachineIdentity.read()
     /// What the configuration asks for; `nil`: nothing, for there is no upstream.
     private var wanted: BridgeSettings?
@@ -37,6 +38,7 @@ final class BridgeProgram: DaemonProgram {
 
     init(settings: BridgeConfiguration, context: DaemonContext) throws {
         self.context = context
+        startedControl = settings.control
         control = try ControlServer.open(settings.control, context)
         wanted = settings.bridge
         try begin()
@@ -59,7 +61,7 @@ final class BridgeProgram: DaemonProgram {
     func reload(_ settings: BridgeConfiguration) -> String? {
         wanted = settings.bridge
         if !isReplacing { replace() }
-        return nil
+        return Self.remark(waiting: settings.control == startedControl ? [] : ["control"])
     }
 
     private func replace() {

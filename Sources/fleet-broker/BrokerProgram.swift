@@ -7,6 +7,8 @@ final class BrokerProgram: DaemonProgram {
     private let server: BrokerServer
     private let observer: BrokerObserver
     private let control: BrokerControl?
+    /// What it was started with.
+    private let started: BrokerSettings
 
     static let specification = ProgramSpecification(
         name: "fleet-broker", stateName: "broker",
@@ -41,6 +43,7 @@ final class BrokerProgram: DaemonProgram {
     }
 
     init(settings: BrokerSettings, context: DaemonContext) throws {
+        started = settings
         ProcessMemory.limitHeaps(to: settings.threads)
         server = try BrokerServer(settings, context: context)
         try server.start()
@@ -51,7 +54,7 @@ final class BrokerProgram: DaemonProgram {
 
     func reload(_ settings: BrokerSettings) throws -> String? {
         try server.reload(settings)
-        return nil
+        return Self.remark(waiting: started.waiting(in: settings))
     }
 
     func stop(_ done: @escaping () -> Void) {

@@ -14,6 +14,9 @@ enum PasswdCommand {
             PasswordInput.flag,
             FlagSpecification("--delete", help: "remove the user"),
             FlagSpecification(
+                "--keep-old",
+                help: "the password that counted last counts as well, until the next change"),
+            FlagSpecification(
                 "--state-directory", value: "DIR",
                 help: "the broker's state folder, whose owner gets a file that root makes"),
         ])
@@ -29,9 +32,21 @@ enum PasswdCommand {
                 decoding: try Files.readPrivate(path, limit: UserTable.maximumFileSize),
                 as: UTF8.self) : ""
         // A file with a malformed line is not made to look well by one more line.
-        _ = try UserTable(text: text, path: path)
-        let verifier = flags.has("--delete") ? nil : try makeVerifier(flags, user)
-        guard let changed = PasswordFile.change(text, user: user, verifier: verifier) else {
+        let table = try UserTable(text: text, path: path)
+        let keepsOld = flags.has("--keep-old")
+        if keepsOld && flags.has("--delete") {
+            throw DaemonError(.usage, "--keep-old and --delete exclude each other")
+        }
+        let old = table.verifier(of: Array(user.utf8))
+        if keepsOld && old == nil {
+            throw DaemonError(.dataError, "there is no password of \(user) to keep in \(path)")
+        }
+        let verifier =
+            flags.has("--delete") ? nil : try makeVerifier(flags, user, old: keepsOld ? old : nil)
+        guard
+            let changed = PasswordFile.change(
+                text, user: user, verifier: verifier, keepsOld: keepsOld)
+        else {
             throw DaemonError(.dataError, "there is no user \(user) in \(path)")
         }
         // The broker reads it as its own user: root must not take the file away from it.
@@ -41,8 +56,13 @@ enum PasswdCommand {
         return .success
     }
 
-    private static func makeVerifier(_ flags: ParsedFlags, _ user: String) throws -> String {
+    /// - Parameter old: what the new verifier shares salt and iterations with.
+    private static func makeVerifier(
+        _ flags: ParsedFlags, _ user: String, old: SCRAMVerifier?
+    ) throws -> String {
         let password = try PasswordInput.read(flags, of: user, isNew: true)
-        return SCRAMVerifier(password: password).description
+        guard let old else { return SCRAMVerifier(password: password).description }
+        return SCRAMVerifier(password: password, iterations: old.iterations, salt: old.salt)
+            .description
     }
 }

@@ -102,7 +102,8 @@ final class PasswordChecker {
     }
 
     private func isCurrent(_ stored: StoredPassword?, of user: [UInt8]) -> Bool {
-        users?.passwords[user] == stored || renewed[user] == stored
+        guard let stored, let current = users?.passwords[user] else { return false }
+        return stored.isCovered(by: current) || renewed[user] == stored
     }
 
     private func note(

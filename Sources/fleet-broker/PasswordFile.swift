@@ -73,21 +73,24 @@ enum PasswordFile {
         return nil
     }
 
-    /// The file's text with the user's line replaced, added (a verifier) or removed (`nil`).
+    /// The file's text with the user's lines replaced, added (a verifier) or removed (`nil`).
     ///
     /// `nil` when the user to remove is not there. Everything else stays as it is, comments too.
-    static func change(_ text: String, user: String, verifier: String?) -> String? {
+    ///
+    /// - Parameter keepsOld: the newest line that was there stays, behind the new one.
+    static func change(
+        _ text: String, user: String, verifier: String?, keepsOld: Bool = false
+    ) -> String? {
         var lines = split(text).map { String($0) }
         if lines.last == "" { lines.removeLast() }
-        let known = lines.firstIndex { line in
-            if case .user(user, _) = read(Substring(line)) { return true }
+        let known = lines.indices.filter { index in
+            if case .user(user, _) = read(Substring(lines[index])) { return true }
             return false
         }
-        switch (known, verifier) {
-        case (let index?, let verifier?): lines[index] = "\(user):\(verifier)"
-        case (nil, let verifier?): lines.append("\(user):\(verifier)")
-        case (let index?, nil): lines.remove(at: index)
-        case (nil, nil): return nil
+        if known.isEmpty && verifier == nil { return nil }
+        for index in known.dropFirst(keepsOld ? 1 : 0).reversed() { lines.remove(at: index) }
+        if let verifier {
+            lines.insert("\(user):\(verifier)", at: known.first ?? lines.endIndex)
         }
         return lines.map { $0 + "\n" }.joined()
     }

@@ -13,6 +13,14 @@ enum StoredPassword: Hashable, Sendable {
             ? .mosquitto(try MosquittoHash(text)) : .scram(try SCRAMVerifier(text))
     }
 
+    /// Whether what was right by this is right by `later`.
+    func isCovered(by later: StoredPassword) -> Bool {
+        if case .scram(let own) = self, case .scram(let other) = later {
+            return own.isCovered(by: other)
+        }
+        return self == later
+    }
+
     var isForeign: Bool {
         if case .mosquitto = self { return true }
         return false

@@ -3,7 +3,7 @@ import IO
 import TLS
 
 /// The users of a password file: one `user:SCRAM-SHA-256$...` a line, or a hash of Mosquitto's; `#` for
-/// comments.
+/// comments. A user's second line is the password before, which counts until it is taken out.
 ///
 /// A line that is not understood is an error of the whole file: it never becomes a user without a
 /// password, nor a user who is left out in silence.
@@ -49,14 +49,30 @@ struct UserTable: Sendable {
             } catch {
                 throw Self.fault(path, index, "\(error)")
             }
-            guard passwords.updateValue(password, forKey: Array(name.utf8)) == nil else {
-                throw Self.fault(path, index, "the user stands in the file twice")
+            guard Self.add(password, to: &passwords[Array(name.utf8)]) else {
+                throw Self.fault(
+                    path, index,
+                    "the user stands in the file twice; fleet-broker passwd --keep-old makes two lines that "
+                        + "belong together")
             }
             if passwords.count == 1, case .scram(let verifier) = password {
                 iterations = verifier.iterations
             }
         }
         nobody = Self.makeNobody(iterations)
+    }
+
+    /// `false` where the user has another password already that this one cannot stand beside.
+    private static func add(_ password: StoredPassword, to known: inout StoredPassword?) -> Bool {
+        guard let newer = known else {
+            known = password
+            return true
+        }
+        guard case .scram(let new) = newer, case .scram(let old) = password,
+            let both = new.keeping(old)
+        else { return false }
+        known = .scram(both)
+        return true
     }
 
     private static func fault(_ path: String, _ index: Int, _ why: String) -> DaemonError {
@@ -106,16 +122,16 @@ struct UserTable: Sendable {
         passwords[user] = .scram(verifier)
     }
 
-    /// Those who are not in `later` any more, and those who have another password there.
+    /// Those who are not in `later` any more, and those whose password does not count there.
     func changes(to later: UserTable?) -> (removed: Set<[UInt8]>, changed: Set<[UInt8]>) {
         var removed: Set<[UInt8]> = []
         var changed: Set<[UInt8]> = []
         for (user, password) in passwords {
-            switch later?.passwords[user] {
-            case nil: removed.insert(user)
-            case password: break
-            default: changed.insert(user)
+            guard let other = later?.passwords[user] else {
+                removed.insert(user)
+                continue
             }
+            if !password.isCovered(by: other) { changed.insert(user) }
         }
         return (removed, changed)
     }

@@ -182,6 +182,20 @@ def test_reload_says_where_the_fault_is_and_the_old_configuration_stays(fleet_br
     connect(broker.port, "still")
 
 
+def test_reload_says_what_waits_for_the_next_start(fleet_broker):
+    broker = fleet_broker("threads = 1\n")
+    started = broker.file.read_text()
+    broker.file.write_text(started.replace("threads = 1", "threads = 2")
+                           + '[http]\naddress = "127.0.0.1:0"\n[limits]\nsessions = 9\n')
+    for _ in range(2):
+        done = control(broker, "reload")
+        assert done.returncode == 0
+        assert done.stdout == "configuration reloaded\nwaits for the next start: threads, http\n"
+    broker.file.write_text(started)
+    done = control(broker, "reload")
+    assert done.stdout == "configuration reloaded\n"
+
+
 def test_without_a_broker_the_error_says_where_was_looked(tmp_path):
     done = run([program("fleet-broker"), "clients", "--state-directory", tmp_path])
     assert done.returncode == 69 and done.stdout == ""

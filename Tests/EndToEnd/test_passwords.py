@@ -1,11 +1,13 @@
 """`fleet-broker passwd`, and password files that the broker must not take."""
 
 import os
+import signal
 import subprocess
 
 import pytest
 
 from fleetlab.processes import program
+from support import Client
 
 
 def passwd(*arguments, text=None):
@@ -72,6 +74,40 @@ def test_a_malformed_line_is_an_error_with_its_number(tmp_path, line, why):
     assert "users:2:" in refused.stderr and why in refused.stderr
     assert "secret" not in refused.stderr
     assert passwd(users, "carol", text="x\n").returncode == 78
+
+
+def test_the_old_password_counts_beside_the_new_one_until_the_next_change(tmp_path, fleet_broker):
+    users = tmp_path / "users"
+    assert passwd(users, "alice", "--keep-old", text="one\n").returncode == 65
+    assert passwd(users, "alice", text="one\n").returncode == 0
+    broker = fleet_broker(f'[authentication]\npassword_file = "{users}"\n')
+
+    def reload():
+        before = len(broker.process.lines)
+        broker.process.signal(signal.SIGHUP)
+        broker.process.wait_for("configuration reloaded", start=before)
+
+    def is_let_in(password):
+        client = Client(broker.port, "another", user="alice", password=password)
+        client.wait(lambda: client.connection, "CONNACK").stop()
+        return not client.connection[1].is_failure
+
+    first = Client(broker.port, "first", "5", user="alice", password="one").connected()
+    assert passwd(users, "alice", "--keep-old", text="two\n").returncode == 0
+    assert [line.split(":")[0] for line in users.read_text().splitlines()] == ["alice", "alice"]
+    reload()
+    assert is_let_in("one") and is_let_in("two") and not is_let_in("three")
+    # Who came with a password that counts still is not sent away.
+    assert not first.publish("t", b"x", 1).is_failure
+    assert passwd(users, "alice", text="two\n").returncode == 0
+    assert len(users.read_text().splitlines()) == 1
+    reload()
+    assert "Administrative action" in str(first.disconnected())
+    assert not is_let_in("one") and is_let_in("two")
+    assert passwd(users, "alice", "--keep-old", text="three\n").returncode == 0
+    assert passwd(users, "alice", "--keep-old", "--delete").returncode == 64
+    assert passwd(users, "alice", "--delete").returncode == 0
+    assert users.read_text() == ""
 
 
 def test_a_user_who_stands_in_the_file_twice_is_an_error(tmp_path):

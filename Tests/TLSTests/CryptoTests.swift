@@ -81,12 +81,12 @@ private func ascii(_ text: String) -> [UInt8] { Array(text.utf8) }
                 + "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
                 + "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
                 + "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
-        let signature = Digest.hmacSHA256(key: verifier.serverKey, message)
+        let signature = Digest.hmacSHA256(key: verifier.keys.server, message)
         #expect(Base64.encode(signature) == "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
         let proof = try #require(Base64.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="))
-        let mask = Digest.hmacSHA256(key: verifier.storedKey, message)
+        let mask = Digest.hmacSHA256(key: verifier.keys.stored, message)
         let clientKey = zip(proof, mask).map { $0 ^ $1 }
-        #expect(Digest.sha256(clientKey) == verifier.storedKey)
+        #expect(Digest.sha256(clientKey) == verifier.keys.stored)
     }
 
     @Test func aVerifierAcceptsItsPasswordOnlyAndSurvivesItsText() throws {
@@ -99,11 +99,31 @@ private func ascii(_ text: String) -> [UInt8] { Array(text.utf8) }
         #expect(!made.description.contains("secret"))
     }
 
+    @Test func `a password that is kept counts beside the new one, of the same salt and rounds`()
+        throws
+    {
+        let old = SCRAMVerifier(password: ascii("old"), iterations: 4_096)
+        let new = SCRAMVerifier(password: ascii("new"), iterations: 4_096, salt: old.salt)
+        let both = try #require(new.keeping(old))
+        #expect(both.accepts(password: ascii("new")))
+        #expect(both.accepts(password: ascii("old")))
+        #expect(!both.accepts(password: ascii("other")))
+        #expect(both.description == new.description)
+        #expect(old.isCovered(by: both) && new.isCovered(by: both) && both.isCovered(by: both))
+        #expect(!both.isCovered(by: new) && !both.isCovered(by: old) && !old.isCovered(by: new))
+        #expect(both.keeping(old) == nil)
+        #expect(new.keeping(new) == nil)
+        #expect(new.keeping(SCRAMVerifier(password: ascii("old"), iterations: 4_096)) == nil)
+        #expect(
+            new.keeping(SCRAMVerifier(password: ascii("old"), iterations: 5_000, salt: old.salt))
+                == nil)
+    }
+
     @Test func twoVerifiersOfOnePasswordDiffer() {
         let one = SCRAMVerifier(password: ascii("x"), iterations: 4_096)
         let other = SCRAMVerifier(password: ascii("x"), iterations: 4_096)
         #expect(one.salt != other.salt)
-        #expect(one.storedKey != other.storedKey)
+        #expect(one.keys != other.keys)
     }
 
     @Test func malformedVerifiersAreErrorsThatSayWhatIsWrong() {

@@ -43,6 +43,20 @@ import Testing
         #expect(exchange.user == bytes("user"))
     }
 
+    @Test func `the password before is proven as well, while it counts`() throws {
+        let old = SCRAMVerifier(password: bytes("old"), iterations: 4_096)
+        let new = SCRAMVerifier(password: bytes("new"), iterations: 4_096, salt: old.salt)
+        let both = try #require(new.keeping(old))
+        for (password, isRight) in [("old", true), ("new", true), ("other", false)] {
+            var exchange = try #require(SCRAMExchange(clientFirst: bytes("n,,n=u,r=abc")))
+            let first = try #require(text(exchange.challenge(both)))
+            let answer = exchange.finish(clientFinal: final(password, first, "n=u,r=abc"))
+            #expect((answer != nil) == isRight)
+            #expect(exchange.isChecked(by: both))
+            #expect(!exchange.isChecked(by: new))
+        }
+    }
+
     @Test func `a wrong password, nonce, binding or proof is refused`() throws {
         let verifier = SCRAMVerifier(password: bytes("right"), iterations: 4_096)
         var exchange = try #require(SCRAMExchange(clientFirst: bytes("y,,n=u,r=abc")))

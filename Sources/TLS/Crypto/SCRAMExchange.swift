@@ -50,8 +50,10 @@ public struct SCRAMExchange: Sendable {
         return serverFirst
     }
 
-    /// Whether the client's proof was held against this verifier, and not one that it had before.
-    public func isChecked(by verifier: SCRAMVerifier) -> Bool { self.verifier == verifier }
+    /// Whether what the client's proof was held against counts in this verifier too.
+    public func isChecked(by verifier: SCRAMVerifier) -> Bool {
+        self.verifier?.isCovered(by: verifier) ?? false
+    }
 
     /// Reads `c=BINDING,r=NONCE,p=PROOF`; answers `v=SIGNATURE`, or `nil` where the proof is wrong.
     public func finish(clientFinal message: [UInt8]) -> [UInt8]? {
@@ -68,12 +70,13 @@ public struct SCRAMExchange: Sendable {
         else { return nil }
         let separator = [UInt8(ascii: ",")]
         let signed = firstBare + separator + serverFirst + separator + Array(message[..<comma])
-        let signature = Digest.hmacSHA256(key: verifier.storedKey, signed)
-        let clientKey = zip(proof, signature).map { $0 ^ $1 }
-        guard Digest.constantTimeEqual(Digest.sha256(clientKey), verifier.storedKey) else {
-            return nil
+        let proven = [verifier.keys, verifier.former].compactMap { $0 }.first { keys in
+            let signature = Digest.hmacSHA256(key: keys.stored, signed)
+            let clientKey = zip(proof, signature).map { $0 ^ $1 }
+            return Digest.constantTimeEqual(Digest.sha256(clientKey), keys.stored)
         }
-        let answer = Digest.hmacSHA256(key: verifier.serverKey, signed)
+        guard let proven else { return nil }
+        let answer = Digest.hmacSHA256(key: proven.server, signed)
         return Array("v=\(Base64.encode(answer))".utf8)
     }
 

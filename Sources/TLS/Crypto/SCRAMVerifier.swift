@@ -21,8 +21,15 @@ public struct SCRAMVerifier: Hashable, Sendable, CustomStringConvertible {
 
     public let iterations: Int
     public let salt: [UInt8]
-    public let storedKey: [UInt8]
-    public let serverKey: [UInt8]
+    public let keys: Keys
+    /// Those of the password before, which counts as well until somebody takes it away. Salt and iterations
+    /// are the same, so that one derivation, and one challenge, is for both.
+    public private(set) var former: Keys?
+
+    public struct Keys: Hashable, Sendable {
+        public let stored: [UInt8]
+        public let server: [UInt8]
+    }
 
     /// The verifier of a password, with a random salt unless one is given. Takes long.
     public init(
@@ -33,7 +40,7 @@ public struct SCRAMVerifier: Hashable, Sendable, CustomStringConvertible {
         self.salt = salt
         let salted = Digest.pbkdf2SHA256(
             password: password, salt: salt, iterations: iterations)
-        (storedKey, serverKey) = Self.keys(salted)
+        keys = Self.keys(salted)
     }
 
     /// Reads the text form.
@@ -54,41 +61,62 @@ public struct SCRAMVerifier: Hashable, Sendable, CustomStringConvertible {
         else { throw SCRAMError.keys }
         self.iterations = iterations
         self.salt = salt
-        storedKey = stored
-        serverKey = server
+        self.keys = Keys(stored: stored, server: server)
     }
 
     private init(_ other: SCRAMVerifier, salt: [UInt8]) {
         iterations = other.iterations
         self.salt = salt
-        storedKey = other.storedKey
-        serverKey = other.serverKey
+        keys = other.keys
     }
 
     /// The same with another salt: the verifier of no password.
     public func with(salt: [UInt8]) -> SCRAMVerifier { SCRAMVerifier(self, salt: salt) }
 
-    /// The text form, without the password.
+    /// The same where the password of `other` counts too; `nil` where one derivation is not for both.
+    public func keeping(_ other: SCRAMVerifier) -> SCRAMVerifier? {
+        guard former == nil, other.former == nil, other.keys != keys,
+            other.iterations == iterations, other.salt == salt
+        else { return nil }
+        var result = self
+        result.former = other.keys
+        return result
+    }
+
+    /// Whether what counts here counts in `later` as well.
+    public func isCovered(by later: SCRAMVerifier) -> Bool {
+        let accepted = [later.keys, later.former]
+        return later.iterations == iterations && later.salt == salt && accepted.contains(keys)
+            && (former == nil || accepted.contains(former))
+    }
+
+    /// The text form of the newest password, without the password.
     public var description: String {
         "SCRAM-SHA-256$\(iterations):\(Base64.encode(salt))"
-            + "$\(Base64.encode(storedKey)):\(Base64.encode(serverKey))"
+            + "$\(Base64.encode(keys.stored)):\(Base64.encode(keys.server))"
     }
 
     /// Whether this is the verifier of `password`. Takes as long as making one: not for a loop's thread.
     public func accepts(password: [UInt8]) -> Bool {
         let salted = Digest.pbkdf2SHA256(
             password: password, salt: salt, iterations: iterations)
-        let (stored, server) = Self.keys(salted)
-        let isStored = Digest.constantTimeEqual(stored, storedKey)
-        return Digest.constantTimeEqual(server, serverKey) && isStored
+        let given = Self.keys(salted)
+        let isNew = Self.areEqual(given, keys)
+        let isFormer = former.map { Self.areEqual(given, $0) } ?? false
+        return isNew || isFormer
+    }
+
+    private static func areEqual(_ given: Keys, _ kept: Keys) -> Bool {
+        let isStored = Digest.constantTimeEqual(given.stored, kept.stored)
+        return Digest.constantTimeEqual(given.server, kept.server) && isStored
     }
 
     /// StoredKey and ServerKey of a salted password (RFC 5802, 3).
-    private static func keys(_ salted: [UInt8]) -> (stored: [UInt8], server: [UInt8]) {
+    private static func keys(_ salted: [UInt8]) -> Keys {
         let client = Digest.hmacSHA256(key: salted, Array("Client Key".utf8))
-        return (
-            Digest.sha256(client), Digest.hmacSHA256(key: salted, Array("Server Key".utf8))
-        )
+        return Keys(
+            stored: Digest.sha256(client),
+            server: Digest.hmacSHA256(key: salted, Array("Server Key".utf8)))
     }
 }
 

@@ -17,7 +17,7 @@ struct ObserveSettings {
     var control = ControlSettings()
 
     /// Where the broker stands in its fleet.
-    struct FleetPlace {
+    struct FleetPlace: Equatable {
         var site = Site.standardText
         /// `nil`: by the host's name.
         var node: NodeName?
