@@ -53,7 +53,6 @@ _value:
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 # TOML's names for characters that must not stand in a text as they are.
 ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-INTEGERS = range(-(2**63), 2**63)
 
 # By the first of these that it has, an entry of an array of tables is known (docs/reference/configuration.md).
 NAMING_KEYS = ("name", "address", "filter", "id", "user")
@@ -98,7 +97,7 @@ def value_text(value, path):
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        if value not in INTEGERS:
+        if not -(2**63) <= value < 2**63:
             raise AnsibleFilterError(f"to_toml: {place(path)}: {value} does not fit into 64 bits")
         return str(int(value))
     if isinstance(value, float):

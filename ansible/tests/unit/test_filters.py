@@ -80,6 +80,12 @@ def test_what_is_read_back_is_what_was_written(value):
     assert tomllib.loads(toml.to_toml(value)) == value
 
 
+def test_a_number_as_ansible_has_it_is_a_number():
+    """Ansible marks where values come from, by types of its own below int, float and str."""
+    number = type("Marked", (int,), {})(2**40)
+    assert toml.to_toml({"a": number}) == "a = 1099511627776\n"
+
+
 def test_null_leaves_a_key_out():
     assert toml.to_toml({"a": None, "b": [{"c": None, "d": 1}], "e": {"f": None}}) == "[[b]]\nd = 1\n\n[e]\n" \
         or tomllib.loads(toml.to_toml({"a": None, "b": [{"c": None}]})) == {"b": [{}]}
