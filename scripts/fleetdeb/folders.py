@@ -1,5 +1,7 @@
 """Where things lie: what takes long to make in a cache outside the tree, the rest in the tree."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 
@@ -20,3 +22,12 @@ def build_folder(dist, arch):
 def packages_folder(dist):
     """Where the finished packages of a release lie."""
     return BUILD / "packages" / dist
+
+
+@contextlib.contextmanager
+def locked(name):
+    """What is made in the cache is made by one process at a time; the others find it there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

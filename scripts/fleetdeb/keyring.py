@@ -71,8 +71,9 @@ def signing():
     """The fingerprint that signs: $KEY, else the oldest in the cache, else a new one."""
     if Place.key:
         return Place.key
-    known = fingerprints()
-    return known[0] if known else make()
+    with folders.locked("key"):
+        known = fingerprints()
+        return known[0] if known else make()
 
 
 def public():

@@ -13,7 +13,7 @@ import subprocess
 
 from . import folders
 from .roots import Root
-from .tell import Failure, say, step
+from .tell import Failure, Unavailable, say, step
 
 KEPT = folders.CACHE / "pair"
 BESIDE_COMPILER = ["git", "pkg-config", "ca-certificates", "libc6-dev", "lld"]
@@ -41,7 +41,7 @@ def find():
         except Failure as failure:
             kept = sorted(KEPT.glob("*_amd64.deb"))
             if not kept:
-                raise
+                raise Unavailable(f"no compiler for it: {failure}") from None
             say(f"{failure}. Taking the pair that built last, from {KEPT}")
             compiler = root_of(map(str, kept)).make()
     version = (compiler.path / "etc" / "fleet-runtime").read_text().strip()

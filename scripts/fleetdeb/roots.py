@@ -1,12 +1,13 @@
 """Roots: small Debian systems in folders, in which the compiler, debhelper and lintian run."""
 
+import functools
 import os
 import pathlib
 import shutil
 import subprocess
 
 from . import folders, mirror
-from .tell import Failure, step
+from .tell import Failure, Unavailable, step
 
 ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/build/home",
@@ -56,9 +57,14 @@ class Root:
         return stamp.exists() and stamp.read_text() == self.recipe
 
     def make(self):
-        if self.is_made:
-            return self
-        require_root()
+        if not self.is_made:
+            require_root()
+            with folders.locked(self.path.name):
+                if not self.is_made:
+                    self.bootstrap()
+        return self
+
+    def bootstrap(self):
         if not shutil.which("mmdebstrap"):
             raise Failure("there is no mmdebstrap; `scripts/deps deb` installs what packages need")
         unfinished = self.path.with_name(self.path.name + ".new")
@@ -81,7 +87,6 @@ class Root:
                 self.after(unfinished)
             (unfinished / "etc" / "fleet-root").write_text(self.recipe)
             unfinished.rename(self.path)
-        return self
 
     def bind(self, source, target, writable=False):
         self.binds[target] = (pathlib.Path(source), writable)
@@ -121,7 +126,12 @@ class Root:
         return self.output(["dpkg-query", "-W", "-f", "${Version}", package])
 
 
+@functools.cache
 def require_root():
     if os.geteuid() != 0:
         raise Failure("roots are made and entered by root (mounts, chroot): run it with sudo, or in "
                       "a container of your own")
+    done = subprocess.run(["unshare", "--mount", "--net", "--propagation", "private", "mount", "-t", "tmpfs",
+                           "none", "/mnt"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Unavailable(f"this machine lets root make no namespace or mount: {done.stderr.strip()}")

@@ -9,6 +9,14 @@ class Failure(Exception):
     """What keeps a package from being made, in words for the user."""
 
 
+class Unavailable(Failure):
+    """What this machine, or the world outside, does not have today; nothing is wrong with the tree."""
+
+
+# A script's exit status for `Unavailable`: to Automake's test driver, a test that was skipped.
+SKIPPED = 77
+
+
 def say(text):
     print(f"deb: {text}", file=sys.stderr, flush=True)
 

@@ -121,7 +121,8 @@ def repositories(toolchain):
         address = source["location"]["remote"][0]["urlString"]
         version = source["requirement"]["exact"][0]
         copy = folders.CACHE / "git" / f"{source['identity']}.git"
-        fetch(address, version, copy)
+        with folders.locked("git"):
+            fetch(address, version, copy)
         mirrors.append({"original": address, "mirror": f"file://{INSIDE}/git/{copy.name}"})
     return {"version": 1, "object": mirrors}
 
