@@ -33,8 +33,9 @@ check: deps ## formatting, imports, unsafe code, no Foundation in daemons, docum
 fmt: ## format all Swift sources in place
 	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks
 
-ci-long: deps ## tests that have no end, much longer than `make test` does them (an hour)
-	@scripts/ci-long
+ci-long: deps ## what .ci/run has no time for: tests without end, Debian 12, the virtual Pi, ansible (hours)
+	@scripts/deps deb
+	@scripts/ci --long
 
 demo: deps ## the whole way on this machine, with a cut link (UPSTREAM=mosquitto|mqtts://…, KEEP=1)
 	@scripts/demo

@@ -17,7 +17,7 @@ let shipped: [SwiftSetting] =
         .unsafeFlags(["-Xfrontend", "-disable-implicit-string-processing-module-import"])
     ]
 
-// For what no message passes, and what every program carries.
+// For what a broker's or a bridge's messages do not pass.
 let small: [SwiftSetting] =
     shipped + [.unsafeFlags(["-Osize"], .when(configuration: .release))]
 
@@ -74,16 +74,16 @@ let package = Package(
         library("FleetModel"),
         library("BrokerCore", ["MQTT", "FleetModel"]),
         library("BridgeCore", ["MQTT", "FleetModel"]),
-        library("AgentCore", ["MQTT", "FleetModel"]),
+        library("AgentCore", ["MQTT", "FleetModel"], small),
 
         // Shells: the only places that touch the kernel and the C libraries.
         library("IO", ["CLinux", "MQTT"]),
         library("TLS", ["COpenSSL", "IO", "MQTT"]),
         library("Store", ["CSQLite", "IO", "FleetModel"]),
-        library("GPIO", ["CGPIO", "IO"]),
-        library("Sensors", ["AgentCore", "FleetModel", "MQTT", "IO", "GPIO"]),
+        library("GPIO", ["CGPIO", "IO"], small),
+        library("Sensors", ["AgentCore", "FleetModel", "MQTT", "IO", "GPIO"], small),
         library("Config", ["CTOML", "IO"], small),
-        library("JSON", ["CJansson", "FleetModel"]),
+        library("JSON", ["CJansson", "FleetModel"], small),
         library("Client", ["MQTT", "IO", "TLS", "Config"]),
         library("Daemon", ["FleetModel", "IO", "Config", "JSON", "MQTT"], small),
 
@@ -95,7 +95,7 @@ let package = Package(
             [
                 "AgentCore", "MQTT", "FleetModel", "IO", "TLS", "Config", "Daemon", "Client",
                 "JSON", "GPIO", "Sensors",
-            ]),
+            ], small),
         program(
             "fleet-bridge",
             [

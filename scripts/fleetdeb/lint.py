@@ -116,6 +116,8 @@ def starts(root, arch):
     """Each program says its version, each daemon takes the configuration that it is installed with."""
     prefix = texts.runner(root, arch)
     found = []
+    if prefix:
+        say(f"starting the programs under {prefix[0]}")
     for program in PROGRAMS:
         inside = f"{INSIDE}/programs/{program}"
         short = program.removeprefix("fleet-")
