@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from .roots import Root, require_root
-from .tell import Failure
+from .tell import Failure, Unavailable
 
 # What an ordinary system has, and what the packages depend on: a container reaches no mirror.
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "udev", "libpam-systemd", "iproute2", "ca-certificates",
@@ -143,3 +143,12 @@ class Container:
                 group.rmdir()
         self.process = None
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def require(tree, folder):
+    """`Unavailable` where this machine boots no container: nothing of Fleet is in this one."""
+    try:
+        with Container("probe", tree, folder):
+            pass
+    except Failure as failure:
+        raise Unavailable(f"this machine boots no container: {failure}") from None

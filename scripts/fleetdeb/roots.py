@@ -32,6 +32,10 @@ exec chroot "$root" /usr/bin/env -i -C "$folder" "$@"
 """
 
 
+# What the largest of them takes, with the packages that it is made of, rounded up.
+ROOM = 6 * 10**9
+
+
 class Root:
     """A Debian system in a folder of the cache, made by mmdebstrap(1) when it is first needed."""
 
@@ -72,6 +76,9 @@ class Root:
             if old.exists():
                 shutil.rmtree(old)
         unfinished.parent.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(unfinished.parent).free) < ROOM:
+            raise Unavailable(f"{unfinished.parent} has {free / 1e9:.1f} GB free, and a root may take "
+                              f"{ROOM / 1e9:.0f}; FLEET_CACHE names another place")
         with step(f"root {self.path.name} ({', '.join(self.suites)}) in {self.path}"):
             command = ["mmdebstrap", "--quiet", "--variant=apt", "--format=directory",
                        f"--architectures={','.join(self.architectures)}",
