@@ -164,21 +164,22 @@ private let will = #"{"state":"offline","session":7}"#
 
 @Suite struct StatusFilterTests {
     @Test func everyRetainedChannelIsAskedForByItsOwnFilter() {
+        let channels = ["status", "link/+", "info", "health", "service/+"]
+        #expect(StatusFilters(.fleet).all == channels.map { "fleet/v1/+/+/\($0)" })
         #expect(
-            StatusFilters(.fleet).all == [
-                "fleet/v1/+/+/status", "fleet/v1/+/+/link/+", "fleet/v1/+/+/info",
-                "fleet/v1/+/+/health", "fleet/v1/+/+/service/+",
-            ])
+            StatusFilters(.fleet, values: true).all
+                == (channels + ["state", "state/+"]).map { "fleet/v1/+/+/\($0)" })
     }
 
     @Test func oneNodesTopicsAreAskedForOneByOneAndTheSitesLinksWithThem() throws {
         let scope = StatusFilters.Scope.node(try Site("farm"), try NodeName("barn-1"))
         #expect(
-            StatusFilters(scope).all == [
+            StatusFilters(scope, values: true).all == [
                 "fleet/v1/farm/barn-1/status", "fleet/v1/farm/+/link/+",
                 "fleet/v1/farm/barn-1/info", "fleet/v1/farm/barn-1/health",
                 "fleet/v1/farm/barn-1/service/agent", "fleet/v1/farm/barn-1/service/bridge",
-                "fleet/v1/farm/barn-1/service/broker",
+                "fleet/v1/farm/barn-1/service/broker", "fleet/v1/farm/barn-1/state",
+                "fleet/v1/farm/barn-1/state/2", "fleet/v1/farm/barn-1/state/3",
             ])
     }
 }

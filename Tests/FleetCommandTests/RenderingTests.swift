@@ -33,6 +33,8 @@ private final class Printed {
             "barn-1/health",
             #"{"t":"2026-11-21T07:00:00.000Z","uptime":90061,"load":[0.123],"temperature":21.46,"#
                 + #""memory":{"total":1000,"available":630},"clock_sync":true}"#)
+        take("barn-1/state/2", #"{"cellar":{"t":"2026-11-21T07:00:00.000Z","v":9.5}}"#)
+        take("barn-1/state", #"{"attic":{"t":"2026-11-21T07:00:00.000Z","v":21.062}}"#)
         take("gateway/link/cloud", #"{"state":"online","since":"2026-11-21T06:00:00.000Z"}"#)
         take("gateway/service/bridge", #"{"state":"online","counters":{"queue":0}}"#)
         return view
@@ -89,6 +91,9 @@ private final class Printed {
         #expect(value["nodes"]?.array?.count == 2)
         #expect(value["nodes"]?.array?[0]["state"]?.string == "online")
         #expect(value["nodes"]?.array?[0]["health"]?["temperature"]?.number == 21.46)
+        let sensors = value["nodes"]?.array?[0]["sensors"]
+        #expect(sensors?.object?.members.map(\.name) == ["attic", "cellar"])
+        #expect(sensors?["attic"]?["v"]?.number == 21.062)
         #expect(value["links"]?.array?[0]["upstream"]?.string == "cloud")
         #expect(value["problems"]?.array == [])
         #expect(value["unseen"]?.array == [.string("x")])

@@ -45,7 +45,7 @@ struct StatusCommand: ParsableCommand {
 
     private func report(to output: Output) throws(FleetError) -> FleetExit {
         let settings = try BrokerSettings(connection, .process)
-        let filters = StatusFilters(try scope())
+        let filters = StatusFilters(try scope(), values: self.output == .json)
         var view = FleetView()
         var broker = LocalBroker(settings.url)
         // Measured in a table, a message lost is a cell missing; at QoS 0 none waits for another.

@@ -17,6 +17,8 @@ struct FleetView {
         var status: Status?
         var info: Info?
         var health: Health?
+        /// The last values of sensors, by the group of `state/<group>`; `nil` is `state` itself.
+        var states: [SensorName?: State] = [:]
         var services: [ServiceName: ServiceState] = [:]
         var links: [UpstreamName: Link] = [:]
 
@@ -26,6 +28,12 @@ struct FleetView {
                 [status?.since, health?.taken.timestamp] + services.values.map(\.since)
                 + links.values.map(\.since)
             return moments.compactMap { $0 }.max()
+        }
+
+        /// The last value of each sensor, over all groups.
+        var state: State? {
+            let groups = states.sorted { ($0.key?.text ?? "") < ($1.key?.text ?? "") }
+            return groups.isEmpty ? nil : State(sensors: groups.flatMap(\.value.sensors))
         }
     }
 
@@ -38,6 +46,8 @@ struct FleetView {
 
     /// The families of channels that a view is made of.
     static let families: [FleetTopic.Family] = [.status, .links, .info, .health, .services]
+    /// Those of values, for programs; a table has no room for them.
+    static let valueFamilies: [FleetTopic.Family] = [.state, .stateGroups]
 
     /// Takes a message in. Topics of others, and channels that say nothing here, are ignored.
     mutating func take(topic bytes: [UInt8], payload: [UInt8]) {
@@ -63,6 +73,10 @@ struct FleetView {
             nodes[key, default: Node()].info = try Info(json: JSON.parse(payload))
         case .health:
             nodes[key, default: Node()].health = try Health(json: JSON.parse(payload))
+        case .state:
+            nodes[key, default: Node()].states[.none] = try State(json: JSON.parse(payload))
+        case .stateGroup(let group):
+            nodes[key, default: Node()].states[group] = try State(json: JSON.parse(payload))
         case .service(let name):
             let state = try ServiceState(json: JSON.parse(payload))
             nodes[key, default: Node()].services[name] = state
@@ -80,13 +94,15 @@ struct FleetView {
         case .status: node.status = nil
         case .info: node.info = nil
         case .health: node.health = nil
+        case .state: node.states[.none] = nil
+        case .stateGroup(let group): node.states[group] = nil
         case .service(let name): node.services[name] = nil
         case .link(let upstream): node.links[upstream] = nil
         default: return
         }
         let isEmpty =
-            node.status == nil && node.info == nil && node.health == nil && node.services.isEmpty
-            && node.links.isEmpty
+            node.status == nil && node.info == nil && node.health == nil && node.states.isEmpty
+            && node.services.isEmpty && node.links.isEmpty
         nodes[key] = isEmpty ? nil : node
     }
 }

@@ -11,13 +11,17 @@ struct StatusFilters {
 
     /// The services that are asked for by name where one node is.
     private static let services = ["agent", "bridge", "broker"]
+    /// The groups that 128 sensors of an agent take at most.
+    private static let groups = ["2", "3"]
 
     let all: [String]
     private let scope: Scope
 
-    init(_ scope: Scope) {
+    /// - Parameter values: also the last value of each sensor.
+    init(_ scope: Scope, values: Bool = false) {
         self.scope = scope
-        all = FleetView.families.flatMap { family in
+        let families = FleetView.families + (values ? FleetView.valueFamilies : [])
+        all = families.flatMap { family in
             switch scope {
             case .fleet: return [FleetTopic.filter(family)]
             case .site(let site): return [FleetTopic.filter(family, site: site)]
@@ -26,8 +30,11 @@ struct StatusFilters {
                 return [FleetTopic.filter(family, site: site)]
             case .node(let site, let node):
                 let filter = FleetTopic.filter(family, site: site, scope: .node(node))
-                guard family == .services else { return [filter] }
-                return Self.services.map { filter.dropLast() + $0 }
+                switch family {
+                case .services: return Self.services.map { filter.dropLast() + $0 }
+                case .stateGroups: return Self.groups.map { filter.dropLast() + $0 }
+                default: return [filter]
+                }
             }
         }
     }

@@ -38,6 +38,7 @@ extension StatusReport.Row {
         add("status", node.status?.json)
         add("info", node.info?.json)
         add("health", node.health?.json)
+        add("sensors", node.state?.json)
         let services = node.services.sorted { $0.key < $1.key }
         if !services.isEmpty {
             add("services", .object(JSONObject(services.map { .init($0.key.text, $0.value.json) })))
