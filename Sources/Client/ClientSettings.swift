@@ -11,6 +11,8 @@ public struct ClientSettings: Hashable, Sendable {
     public var tls = TLSClientConfiguration()
     public var version: ClientProtocol
     public var keepAlive: Duration
+    /// As the files of TLS were: other contents below the same paths are other settings, for a reload.
+    private let tlsFiles: [FileStatus?]
 
     /// Bytes of a password file.
     private static let maximumPasswordFile = 64 * 1024
@@ -30,6 +32,9 @@ public struct ClientSettings: Hashable, Sendable {
         if (tls.certificateFile == nil) != (tls.keyFile == nil) {
             let missing = tls.keyFile == nil ? "client_key" : "client_certificate"
             reader.reportMissing(missing, hint: "certificate and key come together")
+        }
+        tlsFiles = [tls.caFile, tls.certificateFile, tls.keyFile].map { path in
+            path.flatMap { try? Files.status($0) }
         }
         self.version = version ?? reader.parsed("version", default: "auto", parse: Self.version)
         keepAlive = reader.duration(

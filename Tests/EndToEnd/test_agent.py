@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from conftest import ROOT
+from fleetlab.certificates import CertificateAuthority
 from fleetlab.processes import free_port, program, run, wait_until
 from support import Client, properties
 
@@ -96,6 +97,21 @@ def test_a_reload_changes_sensors_and_nothing_is_missing(edge, reloadable, tmp_p
     runs = {m["b"] for m in payloads(watcher, "m/attic")}
     assert len(runs) == 2, "a reload with other settings is another run"
     wait_until(lambda: published(watcher) >= logged(tmp_path), "all that was measured")
+
+
+def test_a_reload_reads_the_same_paths_anew(fleet_broker, reloadable, tmp_path):
+    right, wrong = (CertificateAuthority(tmp_path / name) for name in ("right", "wrong"))
+    broker = fleet_broker('[[listener]]\naddress = "127.0.0.1:0"\nallow_anonymous = true\n'
+                          'tls = {{ certificate = "{}", key = "{}" }}\n'.format(*right.issue("server")),
+                          listen=None)
+    trusted = tmp_path / "ca.crt"
+    trusted.write_bytes(wrong.certificate.read_bytes())
+    process, write = reloadable(f'[broker]\nurl = "mqtts://127.0.0.1:{broker.port}"\n'
+                                f'ca_file = "{trusted}"\n{SIMULATED}')
+    process.wait_for("certificate")
+    trusted.write_bytes(right.certificate.read_bytes())
+    assert write("").returncode == 0
+    process.wait_for("connected")
 
 
 def test_a_reload_takes_along_what_waits_for_a_broker(mosquitto, reloadable, tmp_path):

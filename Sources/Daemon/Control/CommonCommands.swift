@@ -19,26 +19,30 @@ public enum CommonCommands {
     ) throws(DaemonError) -> ExitCode? {
         switch name {
         case "log-level":
-            _ = try order(
+            try order(
                 name, ["level": .string(flags.operands[0])], flags, program,
                 "the log's level is set")
         case "reload":
-            let result = try order(name, [:], flags, program, "configuration reloaded")
-            if !flags.has("--json"), let remark = result["remark"]?.string { print(remark) }
+            try order(name, [:], flags, program, "configuration reloaded")
         default: return nil
         }
         return .success
     }
 
-    /// Something is done; with `--json` the result is printed, else `done`.
+    /// Something is done; with `--json` the result is printed, else `done` and the daemon's remark. Not into
+    /// the journal (`ExecReload=`), where the daemon itself has said both.
     private static func order(
         _ command: String, _ arguments: JSONObject, _ flags: ParsedFlags,
         _ program: ProgramSpecification, _ done: String
-    ) throws(DaemonError) -> JSONObject {
+    ) throws(DaemonError) {
         let path = try ControlClient.path(flags, name: program.stateName)
         let result = try ControlClient.call(path, program: program.name, command, arguments)
         let json = String(decoding: JSONValue.object(result).encoded(), as: UTF8.self)
-        print(flags.has("--json") ? json : done)
-        return result
+        if flags.has("--json") {
+            print(json)
+        } else if !Kernel.isJournal(1, stream: Kernel.environment("JOURNAL_STREAM")) {
+            print(done)
+            if let remark = result["remark"]?.string { print(remark) }
+        }
     }
 }
