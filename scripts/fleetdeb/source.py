@@ -5,6 +5,7 @@ debhelper expects (`service` becomes `debian/fleet-broker.service`). What the da
 in Packaging/daemon: scripts as they are, and the end of each unit.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -56,6 +57,15 @@ def files():
     return sorted(name for name in names if name and (folders.TREE / name).is_file())
 
 
+def digest():
+    """Of what packages are made of: the same for the same files."""
+    whole = hashlib.sha256()
+    for name in files():
+        if name.startswith(("Sources/", "Packaging/", "docs/", "Package.swift", "CHANGELOG.md")):
+            whole.update(f"{name}\0".encode() + hashlib.sha256((folders.TREE / name).read_bytes()).digest())
+    return whole.hexdigest()
+
+
 def copy_tree(target):
     """Brings `target` up to date; what did not change keeps its time, for the compiler's sake."""
     wanted = set(files())
@@ -85,8 +95,10 @@ def assemble(target, release, package_version, formats):
             if text is not None:
                 file = debian / f"{package}.{part}"
                 file.write_text(text)
-    (debian / "changelog").write_text(changelog(
-        (target / "CHANGELOG.md").read_text(), release, package_version))
+    changes = (target / "CHANGELOG.md").read_text()
+    (debian / "changelog").write_text(changelog(changes, release, package_version))
+    for name in DAEMONS:
+        (debian / f"fleet-{name}.NEWS").write_text(changelog(changes, release, package_version, UPGRADING))
 
 
 def part_of(packaging, package, part, release, formats):
@@ -116,12 +128,18 @@ def for_systemd(text, number):
 
 SECTION = re.compile(r"^## (\S+) - (\S+)\n(.*?)(?=^## |\Z)", re.M | re.S)
 ENTRY = re.compile(r"^- (.*?)(?=^- |^#|^$|\Z)", re.M | re.S)
+# What apt-listchanges(1) shows before an upgrade.
+UPGRADING = re.compile(r"^### Upgrading\n(.*?)(?=^### |\Z)", re.M | re.S)
 
 
-def changelog(text, release, package_version):
-    """CHANGELOG.md as debian/changelog; its newest section is this package's."""
+def changelog(text, release, package_version, part=None):
+    """CHANGELOG.md as debian/changelog; its newest section is this package's. Or one part of the sections."""
     sections = []
     for index, (number, date, body) in enumerate(SECTION.findall(text)):
+        if part:
+            body = "".join(part.findall(body))
+            if not body:
+                continue
         when = epoch() if date == "unreleased" else int(
             time.mktime(time.strptime(f"{date} UTC", "%Y-%m-%d %Z")))
         name = package_version if index == 0 else number

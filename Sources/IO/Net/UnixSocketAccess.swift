@@ -11,8 +11,14 @@ public struct UnixSocketAccess: Hashable, Sendable {
     }
 
     func apply(to path: String) throws(IOError) {
-        if let group { try Syscalls.changeGroup(path, try Syscalls.groupNumber(group)) }
+        if let group { try Self.give(path, to: try Syscalls.groupNumber(group)) }
         try Syscalls.changeMode(path, mode)
+    }
+
+    /// A sandbox may deny the call (`SystemCallFilter=`), and a service whose group it is needs none.
+    private static func give(_ path: String, to group: UInt32) throws(IOError) {
+        guard try Syscalls.status(path).groupID != group else { return }
+        try Syscalls.changeGroup(path, group)
     }
 }
 
