@@ -38,14 +38,22 @@ exec systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$name" 
 """
 
 
-def tree(release, name="system", more=()):
+def root(release, name="system", more=()):
     """The system that containers of a release begin with; under another name, one with more packages."""
-    return Root(f"{release.codename}-{name}", release.suites,
-                [*PACKAGES, GPIOD[release.codename], *more]).make().path
+    return Root(f"{release.codename}-{name}", release.suites, [*PACKAGES, GPIOD[release.codename], *more])
+
+
+def tree(release, name="system", more=()):
+    return root(release, name, more).make().path
 
 
 class Container:
-    def __init__(self, name, tree, folder, binds=(), with_mosquitto=False):
+    """Starts with the files of `tree`, and `files` ({path: text}) beside them; its name is its host name.
+
+    It ends with the thread that has started it.
+    """
+
+    def __init__(self, name, tree, folder, binds=(), with_mosquitto=False, files=None):
         require_root()
         self.name = f"fleet-{name}-{os.getpid()}"
         self.hostname = name
@@ -58,7 +66,10 @@ class Container:
         masked = ["apt-daily.timer", "apt-daily-upgrade.timer", "unattended-upgrades.service"]
         for unit in [*masked, *([] if with_mosquitto else ["mosquitto.service"])]:
             (units / unit).symlink_to("/dev/null")
-        (self.folder / "upper/etc/hostname").write_text(f"{name}\n")
+        for path, text in {"/etc/hostname": f"{name}\n", **(files or {})}.items():
+            file = self.folder / "upper" / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         self.tree = tree
         self.binds = binds
         self.leader = None

@@ -37,8 +37,11 @@ def make_links_relative(path):
             link.symlink_to("/".join([".."] * ups) + str(target))
 
 
-def make(release, arch, package_version, target=None):
-    """Returns the paths of the packages, which go to the folder `target`."""
+def make(release, arch, package_version, target=None, change=None):
+    """Returns the paths of the packages, which go to the folder `target`.
+
+    `change`, for tests, is called with the copy of the tree that they are built from.
+    """
     root = root_of(release, arch).make()
     work = folders.build_folder(release.codename, arch)
     tree = work / "fleet"
@@ -47,6 +50,8 @@ def make(release, arch, package_version, target=None):
     log.unlink(missing_ok=True)
     shutil.rmtree(tree / "debian", ignore_errors=True)
     source.copy_tree(tree)
+    if change:
+        change(tree)
     toolchain = toolchains.Native(root) if arch == "amd64" else toolchains.Cross(root, work)
     programs.compile_all(toolchain, release, arch, work, log)
     if toolchain.root is not root:

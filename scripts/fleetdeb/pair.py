@@ -34,17 +34,16 @@ def source_version(version):
 
 def find():
     """The pair to build with: what the cache has, else what unstable has now, else what built last."""
-    kept = sorted(map(str, KEPT.glob("*_amd64.deb")))
-    compiler, last = root_of(["swiftlang"]), root_of(kept)
-    if kept and last.is_made:
-        compiler = last
-    try:
-        compiler.make()
-    except Failure as failure:
-        if not kept:
-            raise Unavailable(f"no compiler for it: {failure}") from None
-        say(f"{failure}. Taking the pair that built last, from {KEPT}")
-        compiler = last.make()
+    compiler = root_of(["swiftlang"])
+    if not compiler.is_made:
+        try:
+            compiler.make()
+        except Failure as failure:
+            kept = sorted(KEPT.glob("*_amd64.deb"))
+            if not kept:
+                raise Unavailable(f"no compiler for it: {failure}") from None
+            say(f"{failure}. Taking the pair that built last, from {KEPT}")
+            compiler = root_of(map(str, kept)).make()
     version = (compiler.path / "etc" / "fleet-runtime").read_text().strip()
     return Pair(version, compiler, compiler.path / "runtime")
 

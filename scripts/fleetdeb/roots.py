@@ -60,6 +60,11 @@ class Root:
         stamp = self.path / "etc" / "fleet-root"
         return stamp.exists() and stamp.read_text() == self.recipe
 
+    @property
+    def made_at(self):
+        """When, in seconds since 1970."""
+        return (self.path / "etc" / "fleet-root").stat().st_mtime
+
     def make(self):
         if not self.is_made:
             require_root()
@@ -82,7 +87,8 @@ class Root:
         with step(f"root {self.path.name} ({', '.join(self.suites)}) in {self.path}"):
             command = ["mmdebstrap", "--quiet", "--variant=apt", "--format=directory",
                        f"--architectures={','.join(self.architectures)}",
-                       *self.includes(), "--dpkgopt=force-unsafe-io", *self.options,
+                       f"--include={','.join(self.packages)}", "--dpkgopt=force-unsafe-io",
+                       *self.options,
                        *(f"--aptopt={option}" for option in mirror.apt_options()),
                        self.suites[0], str(unfinished), *mirror.sources(self.suites)]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -93,15 +99,6 @@ class Root:
                 self.after(unfinished)
             (unfinished / "etc" / "fleet-root").write_text(self.recipe)
             unfinished.rename(self.path)
-
-    def includes(self):
-        """Packages are named, or are files, which have to lie in the new root too."""
-        files = [name for name in self.packages if name.startswith("/")]
-        yield f"--include={','.join(name for name in self.packages if name not in files)}"
-        for file in files:
-            yield f"--include={file}"
-            yield f'--setup-hook=install -D "{file}" "$1{file}"'
-            yield f'--customize-hook=rm "$1{file}"'
 
     def bind(self, source, target, writable=False):
         self.binds[target] = (pathlib.Path(source), writable)

@@ -1,8 +1,9 @@
 """A steady flow of counted messages through a broker, for what must not lose any: an upgrade, a restart.
 
-Usage: traffic.py HOST PORT, until its input ends. Half of the messages have QoS 1 and half QoS 2; both
-clients have sessions that outlive their connections. Prints, as one line of JSON, how many were sent,
-which are missing, how often one of QoS 2 came twice, and the longest time without any, in seconds.
+Usage: traffic.py HOST PORT [CA], until its input ends; with TLS where a CA is given. Half of the messages
+have QoS 1 and half QoS 2; both clients have sessions that outlive their connections. Prints, as one line of
+JSON, how many were sent, which are missing, how often one of QoS 2 came twice, and the longest time without
+any, in seconds.
 
 paho 2.1 doubles a message of QoS 2 itself where the connection ended between its PUBREL and the PUBCOMP, and an
 attempt to connect again fails: each attempt resets what is under way, the first to "send PUBREL again", the second
@@ -25,8 +26,13 @@ TOPIC = "traffic/counted"
 PATIENCE = 30
 
 
-def client(name, host, port):
+def client(name, host, port, ca=None):
+    """A client with a session that outlives its connection."""
     made = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+    if ca:
+        made.tls_set(ca)
+        # Whatever names the certificate has: the address is the network's, and the CA this certificate.
+        made.tls_insecure_set(True)
     made.reconnect_delay_set(0.05, 0.05)
     made.max_inflight_messages_set(200)
     kept = Properties(PacketTypes.CONNECT)
@@ -47,7 +53,7 @@ def turn(publisher):
 
 
 def main():
-    host, port = sys.argv[1], int(sys.argv[2])
+    host, port, *ca = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
     received, gaps = collections.Counter(), []
     last = None
     subscribed, stopped = threading.Event(), threading.Event()
@@ -60,7 +66,7 @@ def main():
         last = now
         received[int(message.payload)] += 1
 
-    subscriber = client("traffic-subscriber", host, port)
+    subscriber = client("traffic-subscriber", host, port, *ca)
     subscriber.on_message = on_message
     subscriber.on_subscribe = lambda *_: subscribed.set()
     subscriber.loop_start()
@@ -68,7 +74,7 @@ def main():
     if not subscribed.wait(PATIENCE):
         sys.exit("traffic: not subscribed")
     # Without a thread of paho's own: what is published meets no reconnection halfway.
-    publisher = client("traffic-publisher", host, port)
+    publisher = client("traffic-publisher", host, port, *ca)
     threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
     print("flows", flush=True)
     sent, begin, unacknowledged = 0, time.monotonic(), set()

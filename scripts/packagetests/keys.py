@@ -42,7 +42,7 @@ def test_keys(results, tree, folder, target):
             done = container.run("apt-get -q -o APT::Update::Error-Mode=any update && apt-get -q -y upgrade")
             version = container.run("dpkg-query -W -f '${Version}' fleet-archive-keyring").stdout
             results.check("a new key comes by apt upgrade before it signs", done.returncode == 0
-                          and version == "3", done.stdout[-800:] if version != "3" else "")
+                          and version == "3", failure=done.stdout[-800:])
             container.output(
                 "rm -f /usr/share/keyrings/fleet-archive-keyring.gpg; "
                 "cp /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/fleet-archive-keyring.gpg")

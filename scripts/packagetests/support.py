@@ -2,47 +2,14 @@
 
 import pathlib
 import re
-import shutil
 import subprocess
 import tempfile
 import textwrap
 import time
 
-from fleetdeb import packages, repository
 from fleetdeb.folders import TREE, packages_folder
 
-OLD = "0.0.9"
 DAEMONS = ["broker", "agent", "bridge"]
-
-
-class Results:
-    def __init__(self):
-        self.passed = self.failed = self.skipped = 0
-
-    def check(self, what, is_right, detail=""):
-        print(f"{'ok  ' if is_right else 'FAIL'}  {what}" + (f" ({detail})" if detail else ""), flush=True)
-        if is_right:
-            self.passed += 1
-        else:
-            self.failed += 1
-
-    def skip(self, what, reason):
-        print(f"SKIP  {what}: {reason}", flush=True)
-        self.skipped += 1
-
-
-def repositories(target, folder):
-    """(repository with the version before alone, repository with both)."""
-    old = folder / "packages" / target.codename
-    if not list(old.glob(f"fleet-broker_{OLD}-*.deb")):
-        packages.make(target, "amd64", OLD, old)
-    only_old, both = folder / "old", folder / "both"
-    for place in (only_old, both):
-        shutil.rmtree(place, ignore_errors=True)
-    repository.make(only_old, lambda codename: folder / "packages" / codename)
-    repository.make(both, lambda codename: folder / "packages" / codename)
-    repository.make(both)
-    return only_old, both
 
 
 def use(container, repo, target):
@@ -56,11 +23,24 @@ def use(container, repo, target):
         "apt-get -q update")
 
 
-def blocks(page, language):
+def blocks(page, language=""):
     """The blocks of a language in a page of the manual, as a reader copies them."""
     text = (TREE / "docs" / page).read_text()
-    return [textwrap.dedent(block) for block in
-            re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.M | re.S)]
+    return [textwrap.dedent(block) for kind, block in
+            re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text, re.M | re.S) if kind == language]
+
+
+PYTHON = TREE / ".venv/bin/python"
+
+
+def has_clients():
+    """Whether there is paho-mqtt, which is in no package that containers have."""
+    return PYTHON.exists()
+
+
+def client(script, *arguments):
+    """The command of one of scripts/fleetlab's clients; who runs it chooses the network."""
+    return [str(PYTHON), str(TREE / "scripts/fleetlab" / script), *map(str, arguments)]
 
 
 def wait_for(condition, seconds):
@@ -102,6 +82,6 @@ def changed(source, target, version, change):
         (folder / "DEBIAN/md5sums").unlink()
         target.mkdir(parents=True, exist_ok=True)
         made = target / source.name.replace(source.name.split("_")[1], version)
-        subprocess.run(["dpkg-deb", "--root-owner-group", "--build", folder, made], check=True,
+        subprocess.run(["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "--build", folder, made], check=True,
                        stdout=subprocess.DEVNULL)
     return made
