@@ -7,7 +7,7 @@ ARCH ?= $(shell dpkg --print-architecture)
 DIST ?= trixie
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs deb apt-repo test-packages clean
+.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs deb apt-repo test-packages test-pi clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ apt-repo: ## a signed repository of the packages that are built (KEY=fingerprint
 test-packages: ## the amd64 packages on systems that boot (DIST=trixie|bookworm), by root
 	@scripts/deps deb
 	@scripts/test-packages --dist $(DIST)
+
+test-pi: ## the arm64 packages on a virtual Pi: sensors, power cuts, a bad link (ten minutes), by root
+	@scripts/deps pi
+	@scripts/test-pi
 
 clean: ## remove what was built
 	rm -rf .build .build-* .venv
