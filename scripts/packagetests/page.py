@@ -93,6 +93,7 @@ def test_unattended(results, machine, target):
 
 def test_other_architecture(results, machine):
     """As a 32-bit Pi sees the repository."""
-    done = machine.run("dpkg --add-architecture armhf && apt-get update -q && apt-get install -y fleet-broker:armhf")
+    done = machine.run("dpkg --add-architecture armhf && apt-get update -q && "
+                       "apt-get install -y fleet-broker:armhf")
     results.check("apt on armhf has no such package", done.returncode != 0
                   and "Unable to locate package fleet-broker:armhf" in done.stdout, failure=done.stdout[-500:])

@@ -87,7 +87,8 @@ def test_tls(results, machine):
         return "7" in machine.run(f"fleet sub {ask}:8884 --retained-only plant/press").stdout
 
     done = wait_for(arrives, 15)
-    results.check("TLS works in the sandboxes: a listener's, and to an upstream", done, failure=machine.run("journalctl --no-pager -n 20 -o cat -u fleet-bridge -u fleet-broker").stdout)
+    results.check("TLS works in the sandboxes: a listener's, and to an upstream", done, failure=
+                  machine.run("journalctl --no-pager -n 20 -o cat -u fleet-bridge -u fleet-broker").stdout)
 
 
 def test_sources(results, machine):

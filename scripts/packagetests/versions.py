@@ -38,7 +38,9 @@ def one_format_newer(tree):
 
 
 def make(target, folder):
-    """{name: folder of a repository}: `old` has OLD alone, `both` OLD and what is tested, `next` all; `debian` what is tested, of every release."""
+    """{name: folder of a repository}: `old` has OLD alone, `both` OLD and what is tested, `next` all three;
+    `debian` has what is tested, of every release.
+    """
     place = folder / "packages"
     built = [next(folders.packages_folder(target.codename).glob(f"{name}_*_{arch}.deb"), None)
              for name in source.PACKAGES for arch in ("amd64", "all")]
