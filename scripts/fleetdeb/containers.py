@@ -31,6 +31,10 @@ if ! [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -t cgroup2 none /sys/fs/cgroup
 fi
 mkdir -p "/sys/fs/cgroup/$name"
+# Whoever has started it holds the other end of standard input, until it ends.
+exec 3<&0 </dev/null
+{ read -r _ <&3 || true; echo 1 > "/sys/fs/cgroup/$name/cgroup.kill"; } 2>/dev/null &
+exec 3<&-
 echo $$ > "/sys/fs/cgroup/$name/cgroup.procs"
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
 exec systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$name" --register=no \
@@ -48,10 +52,7 @@ def tree(release, name="system", more=()):
 
 
 class Container:
-    """Starts with the files of `tree`, and `files` ({path: text}) beside them; its name is its host name.
-
-    It ends with the thread that has started it.
-    """
+    """Starts with the files of `tree`, and `files` ({path: text}) beside them; its name is its host name."""
 
     def __init__(self, name, tree, folder, binds=(), with_mosquitto=False, files=None):
         require_root()
@@ -85,10 +86,9 @@ class Container:
         binds = [f"--bind-ro={source}:{target}" for source, target in self.binds]
         with (self.folder / "console.log").open("ab") as console:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
-                 "sh", "-euc", START, "start", self.name, str(self.tree),
-                 str(self.folder), *binds],
-                stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
+                ["unshare", "--mount", "--propagation", "private", "sh", "-euc", START, "start",
+                 self.name, str(self.tree), str(self.folder), *binds],
+                stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT,
                 start_new_session=True)
         self.leader = self.wait_for(self.first_process, "its first process", 20)
         self.wait_for(self.is_up, "systemd to have started", 60)
@@ -152,6 +152,7 @@ class Container:
                     if folder.is_dir():
                         folder.rmdir()
                 group.rmdir()
+        self.process.stdin.close()
         self.process = None
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -37,10 +37,16 @@ class Results:
         self.note("skipped", f"SKIP  {self.scenario}: {what}: {reason}")
 
 
+def end(*_):
+    """Once: what is undone then is not interrupted."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
 def run(scenarios, jobs):
     """`scenarios`: {name: function that takes results}. At an interrupt all of them end in order."""
     results, waiting, running = Results(), list(scenarios.items()), {}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, end)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -59,6 +65,8 @@ def run(scenarios, jobs):
 
 
 def one(name, function, results):
+    # Ctrl-C reaches all; the first process ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     results.scenario, begin = name, time.monotonic()
     try:
         function(results)
