@@ -7,7 +7,7 @@ ARCH ?= $(shell dpkg --print-architecture)
 DIST ?= trixie
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs deb apt-repo test-packages test-pi clean
+.PHONY: help deps build test unit e2e check fmt ci-long demo bench fuzz size docs deb apt-repo test-packages test-pi test-ansible clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -68,5 +68,10 @@ test-pi: ## the arm64 packages on a virtual Pi: sensors, power cuts, a bad link 
 	@scripts/deps pi
 	@scripts/test-pi
 
+test-ansible: ## the collection, on systems that boot (DIST=trixie|bookworm), by root
+	@scripts/deps deb
+	@scripts/deps ansible
+	@scripts/test-ansible --dist $(DIST)
+
 clean: ## remove what was built
-	rm -rf .build .build-* .venv
+	rm -rf .build .build-* .venv .venv-ansible

@@ -22,6 +22,7 @@ def load(name):
 
 toml = load("to_toml")
 scram = load("scram_users")
+seen = load("seen")
 
 BROKER = {
     "listener": [
@@ -170,3 +171,25 @@ def test_the_old_password_counts_beside_the_new_one_and_then_no_more():
 def test_wrong_users_are_errors_and_show_no_password(users):
     with pytest.raises(AnsibleFilterError):
         scram.scram_users(users)
+
+
+@pytest.mark.parametrize(("table", "told"), [
+    ({}, ["--broker", "mqtt://127.0.0.1:1883"]),
+    ({"url": "mqtts://a@b:8883", "ca_file": "c.crt"}, ["--broker", "mqtts://a@b:8883", "--ca-file", "/d/c.crt"]),
+    ({"url": "mqtts://a@[::1]:1", "user": "x"}, ["--broker", "mqtts://x@[::1]:1"]),
+    ({"url": "mqtt://b", "user": "x", "password_file": "/p"}, ["--broker", "mqtt://x@b", "--password-file", "/p"]),
+])
+def test_the_command_connects_as_the_daemon_does(table, told):
+    assert seen.broker_options(table, "/d") == told
+
+
+def test_a_daemon_is_seen_by_its_instance():
+    node = {"status": {"instance": "aa", "state": "online"},
+            "services": {"bridge": {"instance": "bb", "state": "offline"}}}
+    status = {"nodes": [{"services": {}}, node]}
+    assert seen.is_seen(status, "aa\n- machine\n")
+    assert not seen.is_seen(status, "cc\n")
+    assert not seen.is_seen(status, "bb\n", "bridge")
+    node["services"]["bridge"]["state"] = "online"
+    assert seen.is_seen(status, "bb\n", "bridge")
+    assert not seen.is_seen({}, "aa\n")
