@@ -3,7 +3,9 @@
 import json
 import secrets
 import subprocess
-import time
+
+from fleetdeb.containers import ENVIRONMENT
+from packagetests.support import wait_for
 
 LOG = "/var/lib/fleet/agent/measurements"
 USERS = {"vault_barn_1": ("barn-1", "gateway", "/etc/fleet/agent.d/gateway.crt"),
@@ -15,10 +17,10 @@ def test_rotation(results, machines):
     cloud = machines.machines["cloud"]
     write_measurement_logs(machines)
     subscriber = subprocess.Popen(
-        ["nsenter", "--mount", "--net", "--target", str(cloud.leader), "/usr/bin/fleet", "sub", "--qos", "1", "-o", "json",
-         "--broker", "mqtt://127.0.0.1:1883", "fleet/v1/farm/+/m/#"],
-        stdin=subprocess.DEVNULL, stdout=(machines.folder / "received").open("w"), env={"LC_ALL": "C.UTF-8"})
-    time.sleep(2)
+        ["nsenter", "--all", "--target", str(cloud.leader), "setpriv", "--pdeathsig", "KILL", "fleet", "sub",
+         "--qos", "1", "-o", "json", "--broker", "mqtt://127.0.0.1:1883", "fleet/v1/farm/+/m/#"],
+        stdin=subprocess.DEVNULL, stdout=(machines.folder / "received").open("w"), env=ENVIRONMENT)
+    wait_for(lambda: received(machines.folder / "received"), 20)
     begin = {name: measured(machine) for name, machine in farm(machines)}
     brokers = {name: machines.machines[name].output("systemctl show --value -p MainPID fleet-broker")
                for name in ("gateway", "cloud")}
@@ -60,13 +62,10 @@ def measured(machine):
 
 def compare(results, machines, begin, subscriber):
     """Every measurement that was made since reaches the cloud."""
-    time.sleep(3)
     wanted = {entry for name, machine in farm(machines) for entry in measured(machine)[len(begin[name]):]}
-    end, missing = time.monotonic() + 20, wanted
-    while missing and time.monotonic() < end:
-        time.sleep(0.5)
-        missing = wanted - received(machines.folder / "received")
-    subscriber.terminate()
+    wait_for(lambda: not wanted - received(machines.folder / "received"), 20)
+    missing = wanted - received(machines.folder / "received")
+    subscriber.kill()
     subscriber.wait(10)
     results.check("no measurement is lost meanwhile", len(wanted) > 30 and not missing,
                   f"{len(wanted)} made, {len(missing)} missing")
