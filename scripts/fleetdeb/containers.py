@@ -90,9 +90,13 @@ class Container:
                  self.name, str(self.tree), str(self.folder), *binds],
                 stdin=subprocess.PIPE, stdout=console, stderr=subprocess.STDOUT,
                 start_new_session=True)
-        self.leader = self.wait_for(self.first_process, "its first process", 20)
-        self.wait_for(self.is_up, "systemd to have started", 60)
-        self.run("ip link set lo up")
+        try:
+            self.leader = self.wait_for(self.first_process, "its first process", 20)
+            self.wait_for(self.is_up, "systemd to have started", 60)
+            self.run("ip link set lo up")
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def first_process(self):

@@ -1,6 +1,7 @@
 """Upgrades, roll-back and a new libssl while messages flow, with all that broker and bridge hold."""
 
 import json
+import re
 import subprocess
 import time
 
@@ -30,6 +31,10 @@ up = ["traffic/#"]
 """
 MOSQUITTO = {"/etc/mosquitto/conf.d/lan.conf": "listener 1883\nallow_anonymous true\nmax_queued_messages 0\n"}
 STORES = {"broker": "/var/lib/fleet/broker/broker.db", "bridge": "/var/lib/fleet/bridge/bridge.db"}
+
+# How many rows the migration of the test has found.
+COUNT = ("import sqlite3, sys; "
+         'print("rows=%d" % sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM later").fetchone())')
 
 
 def test_upgrade_under_load(results, tree, folder, repos, target):
@@ -99,10 +104,13 @@ def upgrade(results, edge, before):
     restarts = {daemon: starts_of(edge, daemon) - before[daemon][1] for daemon in DAEMONS}
     results.check("each daemon was restarted once", set(restarts.values()) == {1}, f"{restarts}")
     for daemon, store in STORES.items():
-        told = edge.run(f"fleet-{daemon} store format; ls {store}.format-1").stdout
-        is_right = "store_format=2" in told and "No such" not in told
+        told = edge.run(f"fleet-{daemon} store format && ls {store}.format-1 && "
+                        f"fleet-{daemon} store backup /root/{daemon}.db && "
+                        f"python3 -c '{COUNT}' /root/{daemon}.db").stdout
+        rows = re.search(r"^rows=(\d+)$", told, re.M)
+        is_right = "store_format=2" in told and rows is not None and int(rows[1]) > 0
         results.check(f"fleet-{daemon} has migrated its store, and kept a copy", is_right,
-                      failure=told)
+                      f"{rows[1]} rows" if rows else "", failure=told)
 
 
 def new_libssl(results, edge):

@@ -75,7 +75,8 @@ def compare(results, gateway):
     def topics():
         told = subprocess.run(
             ["nsenter", "--net", "--target", str(gateway.leader),
-             *client("retained.py", "127.0.0.1", 1883, "fleet/v1/home/#")],
+             *client("retained.py", "127.0.0.1", 1883,
+                     *(f"fleet/v1/home/+/{topic}" for topic in PARTS.values()))],
             capture_output=True, text=True, check=True).stdout
         return {topic.removeprefix("fleet/v1/home/"): exactly(payload)
                 for topic, payload in json.loads(told).items()}
