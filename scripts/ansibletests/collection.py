@@ -1,5 +1,6 @@
 """What can be said of the collection without a machine."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -8,10 +9,10 @@ import tempfile
 from .machines import COLLECTION, ENVIRONMENT, collections
 
 
-def run(command, folder=COLLECTION, environment=None, network=False):
-    import os
+def run(command, folder=COLLECTION, environment=None):
+    """subprocess.run of a program of ansible's, without a network; both streams in `stdout`."""
     return subprocess.run(
-        [*([] if network else ["unshare", "--net"]), "nice", "-n", "5", *map(str, command)], cwd=folder,
+        ["unshare", "--net", "nice", "-n", "5", *map(str, command)], cwd=folder,
         env={**os.environ, "PATH": f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8",
              "ANSIBLE_COLLECTIONS_PATH": str(collections()), "NO_COLOR": "1", **(environment or {})},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
