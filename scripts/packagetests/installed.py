@@ -126,7 +126,8 @@ def test_mosquitto_first(results, container):
     end, seen = time.monotonic() + 5, ""
     while time.monotonic() < end and "online" not in seen:
         seen = container.run("fleet status").stdout
-    results.check("agent and fleet status use that Mosquitto", "online" in seen, failure=seen)
+    results.check("agent and fleet status use that Mosquitto, and it says so", "online" in seen
+                  and "mosquitto" in seen.lower(), failure=seen)
 
 
 def test_without_ipv6(results, container):
