@@ -42,6 +42,8 @@ def test_install(results, pi):
     results.check(f"{status} shows this machine", "online" in told,
                   f"after {seen:.1f} s on an emulated core; {PROMISED_SECONDS} s are promised on a real one"
                   if "online" in told else told)
+    groups = pi.output("stat -c %G /dev/gpiochip*").split()
+    results.check("a GPIO chip that was there before is the group gpio's", set(groups) == {"gpio"}, " ".join(groups))
     test_running(results, pi, "after the installation")
 
 
