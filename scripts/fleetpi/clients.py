@@ -1,15 +1,17 @@
 """MQTT clients beside the virtual Pi, by paho: a program of its own, run with .venv's Python.
 
-    clients.py subscribe HOST SESSION FILTER     makes a session that outlives its connection, and ends
-    clients.py publish HOST RATE TOPIC FIRST     publishes the numbers from FIRST on, the even ones at QoS 1, the
+    clients.py subscribe ADDRESS SESSION FILTER  makes a session that outlives its connection, and ends
+    clients.py publish ADDRESS RATE TOPIC FIRST  publishes the numbers from FIRST on, the even ones at QoS 1, the
                                                  odd ones at QoS 2, and prints each that is acknowledged, until its
                                                  input ends and all are, or it is killed
-    clients.py collect HOST SESSION QUIET        prints the payload of each message of the session, until none came
+    clients.py collect ADDRESS SESSION QUIET     prints the payload of each message of the session, until none came
                                                  for QUIET seconds
+
+Without threads: paho calls back with locks held that `publish` wants as well.
 """
 
+import select
 import sys
-import threading
 import time
 
 import paho.mqtt.client as mqtt
@@ -20,70 +22,71 @@ PATIENCE = 60
 WINDOW = 100
 
 
-def connected(host, name, lasting, prepare=lambda _: None):
+def connected(address, name, lasting, **callbacks):
+    host, port = address.split(":")
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
     client.max_inflight_messages_set(WINDOW)
-    prepare(client)
+    for callback, function in callbacks.items():
+        setattr(client, callback, function)
     kept = Properties(PacketTypes.CONNECT)
     kept.SessionExpiryInterval = 24 * 3600 if lasting else 0
-    there = threading.Event()
-    client.on_connect = lambda *_: there.set()
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            client.connect(host, 1883, keepalive=60, clean_start=not lasting, properties=kept)
+            client.connect(host, int(port), keepalive=60, clean_start=not lasting, properties=kept)
             break
         except OSError as error:
             if time.monotonic() > end:
-                sys.exit(f"clients: {host}: {error}")
+                sys.exit(f"clients: {address}: {error}")
             time.sleep(0.2)
-    client.loop_start()
-    if not there.wait(PATIENCE):
-        sys.exit(f"clients: {host} does not answer")
+    turn_until(client, client.is_connected)
     return client
 
 
-def leave(client):
-    client.disconnect()
-    client.loop_stop()
+def turn(client):
+    error = client.loop(0.01)
+    if error != mqtt.MQTT_ERR_SUCCESS:
+        sys.exit(f"clients: the connection is gone: {mqtt.error_string(error)}")
 
 
-def subscribe(host, session, topic_filter):
-    done = threading.Event()
-    client = connected(host, session, True)
-    client.on_subscribe = lambda *_: done.set()
+def turn_until(client, condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        turn(client)
+        if time.monotonic() > end:
+            sys.exit(f"clients: waited {PATIENCE} s for an answer")
+
+
+def subscribe(address, session, topic_filter):
+    granted = []
+    client = connected(address, session, True, on_subscribe=lambda *_: granted.append(True))
     client.subscribe(topic_filter, qos=2)
-    if not done.wait(PATIENCE):
-        sys.exit("clients: not subscribed")
-    leave(client)
+    turn_until(client, lambda: granted)
+    client.disconnect()
 
 
-def publish(host, rate, topic, first):
-    numbers, changed, stopped = {}, threading.Condition(), threading.Event()
+def publish(address, rate, topic, first):
+    numbers = {}
 
     def on_publish(_client, _data, mid, reason, _properties):
-        with changed:
-            if reason.is_failure:
-                sys.exit(f"clients: refused: {reason}")
-            print(numbers.pop(mid), flush=True)
-            changed.notify_all()
+        if reason.is_failure:
+            sys.exit(f"clients: refused: {reason}")
+        print(numbers.pop(mid), flush=True)
 
-    client = connected(host, "publisher", False, lambda made: setattr(made, "on_publish", on_publish))
-    threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
-    begin, number = time.monotonic(), int(first)
-    while not stopped.is_set():
-        with changed:
-            changed.wait_for(lambda: len(numbers) < WINDOW, PATIENCE)
-            # The same lock as that of `on_publish`: it finds the number.
+    client = connected(address, f"publisher of {topic}", False, on_publish=on_publish)
+    begin, sent = time.monotonic(), 0
+    # The input becomes readable when it ends.
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        turn(client)
+        if len(numbers) < WINDOW and sent < (time.monotonic() - begin) * float(rate):
+            number = int(first) + sent
             numbers[client.publish(topic, str(number), qos=1 + number % 2).mid] = number
-        number += 1
-        time.sleep(max(0, begin + (number - int(first)) / float(rate) - time.monotonic()))
-    with changed:
-        changed.wait_for(lambda: not numbers, PATIENCE)
-    leave(client)
+            sent += 1
+    turn_until(client, lambda: not numbers)
+    client.disconnect()
 
 
-def collect(host, session, quiet):
+def collect(address, session, quiet):
     last = time.monotonic()
 
     def on_message(_client, _data, message):
@@ -91,11 +94,11 @@ def collect(host, session, quiet):
         last = time.monotonic()
         print(message.payload.decode(), flush=True)
 
-    client = connected(host, session, True, lambda made: setattr(made, "on_message", on_message))
+    client = connected(address, session, True, on_message=on_message)
     last = time.monotonic()
     while time.monotonic() < last + float(quiet):
-        time.sleep(0.1)
-    leave(client)
+        turn(client)
+    client.disconnect()
 
 
 if __name__ == "__main__":

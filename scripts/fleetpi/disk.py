@@ -2,9 +2,10 @@
 
 Run as a program, `disk.py IMAGE SOCKET SEED`, it serves the file IMAGE over NBD, the network block device that
 QEMU speaks, on a Unix socket. What the guest writes waits in memory, as in the cache of a card or an SSD,
-until the guest flushes it; only then is it in IMAGE. `cut` on its standard input is the power cut: each write
-that waits is then kept, lost, or torn, sector by sector, whatever their order; SEED decides. It says what became of them
-in a line of JSON, and ends. The end of its input without `cut` is an orderly end: all is kept.
+until the guest flushes it; only then is it in IMAGE. `cut` on its standard input is the power cut. It comes at the
+worst moment, in the midst of the next flush: each write that waits is then kept, lost, or torn, sector by
+sector, whatever their order; SEED decides. Nothing is answered any more; a line of JSON says what became of
+the writes. The end of the input without `cut` is an orderly end: all is kept.
 
 The protocol: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
 """
@@ -19,6 +20,8 @@ import sys
 import threading
 
 SECTOR = 512
+# A cut waits so long for a flush.
+PATIENCE = 3
 
 # What the server offers: flags, and flush.
 TRANSMISSION_FLAGS = 1 << 0 | 1 << 2
@@ -28,20 +31,23 @@ EXPORT_NAME, ABORT, GO = 1, 2, 7
 ACK, INFO, UNSUPPORTED = 1, 3, 1 << 31 | 1
 REQUEST_MAGIC, REPLY_MAGIC = 0x25609513, 0x67446698
 READ, WRITE, DISCONNECT, FLUSH = 0, 1, 2, 3
-EIO, EINVAL = 5, 22
+EINVAL = 22
 
 
 class VolatileCache:
     """An image, and the writes that are not in it yet."""
 
-    def __init__(self, image):
+    def __init__(self, image, seed):
         self.file = os.open(image, os.O_RDWR)
         self.size = os.fstat(self.file).st_size
         # In the order they came, and what the newest of them says of each sector.
         self.waiting = []
         self.newest = {}
-        self.is_cut = False
-        self.lock = threading.Lock()
+        self.chance = random.Random(seed)
+        # Told when the power goes.
+        self.changed = threading.Condition()
+        self.is_doomed = False
+        self.cut_writes = None
 
     def read(self, offset, length):
         data = bytearray(os.pread(self.file, length, offset))
@@ -57,26 +63,24 @@ class VolatileCache:
             self.newest[offset + place] = data[place:place + SECTOR]
 
     def flush(self):
+        if self.is_doomed and self.waiting:
+            self.cut()
+            return
         for offset, data in self.waiting:
             os.pwrite(self.file, data, offset)
         self.waiting.clear()
         self.newest.clear()
 
-    def cut(self, chance):
-        """The power goes. Returns how many writes were kept, lost and torn."""
-        self.is_cut = True
-        told = {"kept": 0, "lost": 0, "torn": 0}
+    def cut(self):
+        """The power goes."""
+        self.cut_writes = told = {"kept": 0, "lost": 0, "torn": 0}
         for offset, data in self.waiting:
-            what = chance.choice(list(told))
+            what = self.chance.choice(list(told))
             told[what] += 1
-            if what == "kept":
-                os.pwrite(self.file, data, offset)
-            elif what == "torn":
-                for place in range(0, len(data), SECTOR):
-                    if chance.random() < 0.5:
-                        os.pwrite(self.file, data[place:place + SECTOR], offset + place)
-        os.fsync(self.file)
-        return told
+            for place in range(0, len(data), SECTOR):
+                if what == "kept" or what == "torn" and self.chance.random() < 0.5:
+                    os.pwrite(self.file, data[place:place + SECTOR], offset + place)
+        self.changed.notify_all()
 
 
 def receive(connection, length):
@@ -118,17 +122,17 @@ def negotiate(connection, cache):
 
 def answer(cache, kind, offset, length, data):
     """(error, what was read) for one request."""
-    with cache.lock:
-        if cache.is_cut:
-            return EIO, b""
+    with cache.changed:
         if offset % SECTOR or length % SECTOR or offset + length > cache.size:
             return EINVAL, b""
-        if kind == READ:
-            return 0, cache.read(offset, length)
         if kind == WRITE:
             cache.write(offset, data)
         if kind == FLUSH:
             cache.flush()
+        # Whoever waits for an answer of a disk without power waits for ever.
+        cache.changed.wait_for(lambda: cache.cut_writes is None)
+        if kind == READ:
+            return 0, cache.read(offset, length)
         return (0 if kind in (WRITE, FLUSH) else EINVAL), b""
 
 
@@ -156,7 +160,7 @@ def accept(listener, cache):
 
 def main():
     image, path, seed = sys.argv[1:]
-    cache = VolatileCache(image)
+    cache = VolatileCache(image, seed)
     pathlib.Path(path).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
@@ -164,12 +168,15 @@ def main():
     threading.Thread(target=accept, args=(listener, cache), daemon=True).start()
     print("serves", flush=True)
     wanted = sys.stdin.readline()
-    with cache.lock:
-        if wanted == "cut\n":
-            print(json.dumps(cache.cut(random.Random(seed))), flush=True)
-        else:
+    with cache.changed:
+        if wanted != "cut\n":
             cache.flush()
-            cache.is_cut = True
+            return
+        cache.is_doomed = True
+        if not cache.changed.wait_for(lambda: cache.cut_writes, PATIENCE):
+            cache.cut()
+    print(json.dumps(cache.cut_writes), flush=True)
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":

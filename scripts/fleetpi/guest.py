@@ -9,7 +9,6 @@ import json
 import pathlib
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -141,6 +140,7 @@ class Guest:
         self.wait_for(self.agent.is_there, "its guest agent to answer", 240)
         self.state = self.run("systemctl is-system-running --wait", timeout=180).stdout.strip()
         self.boot_seconds = time.monotonic() - begin
+        self.output("/usr/lib/systemd/systemd-networkd-wait-online --interface=eth0 --timeout=60")
         return self
 
     def wait_for(self, condition, what, timeout):
@@ -200,14 +200,16 @@ class Guest:
         self.disk.communicate("")
 
     def cut_power(self):
-        """It stands still in the midst of an instruction; then its disk's cache is gone, and then itself.
+        """In the midst of a flush the disk falls silent; then it itself is gone.
 
-        Returns what became of the writes that the disk had not been told to keep.
+        Returns what became of the writes that were not flushed.
         """
-        self.process.send_signal(signal.SIGSTOP)
-        told = json.loads(self.disk.communicate("cut\n")[0])
+        self.disk.stdin.write("cut\n")
+        self.disk.stdin.flush()
+        told = json.loads(self.disk.stdout.readline())
         self.process.kill()
         self.process.wait()
+        self.disk.communicate()
         return told
 
     def kill(self):

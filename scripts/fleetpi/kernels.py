@@ -60,10 +60,12 @@ class KernelRoot(Root):
         shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
         (path / "packages").mkdir()
         root.do(["apt-get", "update", "-q"], log, network=True)
-        versions = {flavour: newest(root, flavour) for flavour in FLAVOURS.values()}
+        versions = {flavour: version for flavour in FLAVOURS.values() if (version := newest(root, flavour))}
         (path / "versions").write_text("".join(
             f"{flavour} {version}\n" for flavour, version in versions.items()))
-        any_version = next(iter(versions.values())).removesuffix(f"-{ARCH}")
+        if ARCH not in versions:
+            raise Failure(f"Debian has no linux-image-{ARCH}")
+        any_version = versions[ARCH].removesuffix(f"-{ARCH}")
         source = re.search(r"^Depends: (linux-source-\S+)", root.output(["apt-cache", "show", "linux-source"]),
                            re.M)[1]
         names = ["qemu-user", f"linux-headers-{any_version}-common", f"linux-kbuild-{any_version}", source,
@@ -86,9 +88,9 @@ class KernelRoot(Root):
         """QEMU for programs of arm64, the release's own: half as slow as that of the release before."""
         return self.path / EMULATOR
 
-    def version_of(self, flavour):
-        text = (self.path / "versions").read_text()
-        return re.search(rf"^{re.escape(flavour)} (\S+)$", text, re.M)[1]
+    def versions(self):
+        """{flavour: version of its kernel}, of those that Debian has."""
+        return dict(line.split() for line in (self.path / "versions").read_text().splitlines())
 
 
 def unpack_one(deb, name, folder):
@@ -98,11 +100,9 @@ def unpack_one(deb, name, folder):
 
 
 def newest(root, flavour):
-    told = root.output(["apt-cache", "depends", f"linux-image-{flavour}:{ARCH}"])
+    told = root.run(["apt-cache", "depends", f"linux-image-{flavour}:{ARCH}"], capture_output=True).stdout
     found = re.search(r"Depends: linux-image-([^\s:]+)", told)
-    if not found:
-        raise Failure(f"Debian has no linux-image-{flavour}")
-    return found[1]
+    return found and found[1]
 
 
 def own_sources():
@@ -110,8 +110,13 @@ def own_sources():
 
 
 def make(root, pages, busybox):
-    """The kernel with pages of this size, its modules and the way to its disk, from the cache if they are there."""
-    version = root.version_of(FLAVOURS[pages])
+    """The kernel with pages of this size, its modules and the way to its disk, from the cache if they are there.
+
+    None where Debian has no such kernel.
+    """
+    version = root.versions().get(FLAVOURS[pages])
+    if not version:
+        return None
     place = folders.CACHE / "pi" / f"kernel-{pages}"
     recipe = hashlib.sha256("\n".join(
         [version, root.recipe, initrd.INIT, pathlib.Path(__file__).read_text(),

@@ -77,15 +77,17 @@ class WebServer:
         self.server.server_close()
 
 
-LISTENERS = f"""
+# As docs/operate/lan.md has it: the LAN has a port of its own, and this machine's programs keep theirs.
+LISTENERS = """
 [[listener]]
 address = "127.0.0.1:1883"
 
 [[listener]]
 name = "lan"
-address = "{LAN.guest}:1883"
+address = "0.0.0.0:1884"
 allow_anonymous = true
 """
+EDGE, CLOUD = f"{LAN.guest}:1884", f"{WAN.host}:1883"
 
 
 def let_lan_in(pi):

@@ -6,7 +6,7 @@ import time
 from fleetdeb.tell import Failure
 from fleetlab.processes import Process, system_program
 
-from .lab import LAN
+from .lab import EDGE
 from .system import HOST_NAME
 
 CONFIGURATION = """
@@ -61,7 +61,8 @@ class Watch:
 
     def __init__(self):
         topic = f"fleet/v1/home/{HOST_NAME}"
-        self.process = Process([system_program("mosquitto_sub"), "-h", LAN.guest, "-v", "-q", "1",
+        host, port = EDGE.split(":")
+        self.process = Process([system_program("mosquitto_sub"), "-h", host, "-p", port, "-v", "-q", "1",
                                 "-t", f"{topic}/m/+", "-t", f"{topic}/event/+"], by_line=True)
         self.prefix = f"{topic}/"
 
@@ -93,7 +94,7 @@ def test_sensors(results, pi):
     pi.write("/etc/fleet/agent.d/50-sensors.toml", CONFIGURATION)
     with Watch() as watch:
         done = pi.run("systemctl reload fleet-agent")
-        results.check("sensors come with a reload", done.returncode == 0, done.stdout)
+        results.check("sensors come with a reload", done.returncode == 0, failure=done.stdout)
         missing = {name: watch.wait(f"m/{name}", lambda message: message.get("q") == "bad", from_the_begin=True)
                    for name in SENSORS}
         results.check("those whose devices are not there are bad, each with its reason", all(
@@ -110,7 +111,7 @@ def test_sensors(results, pi):
 def test_values(results, pi, watch, bus):
     def is_told(what, sensor, value):
         found = watch.wait(f"m/{sensor}", lambda message: message.get("v") == value)
-        results.check(f"{what}: {value}", found is not None, "" if found else str(watch.all(f"m/{sensor}")[-2:]))
+        results.check(f"{what}: {value}", found is not None, failure=str(watch.all(f"m/{sensor}")[-2:]))
 
     is_told("a thermal zone that appears later", "cpu", 45)
     is_told("a DS18B20 on a 1-Wire bus that appears later", "barn", 21.5)

@@ -64,7 +64,7 @@ class PiRoot(Root):
 
 
 def image(root, kernels):
-    """The card as it comes from the shop: an image in the cache; guests write to copies."""
+    """The card as it comes from the shop, an image in the cache; guests write to copies of it."""
     require_root()
     place = folders.CACHE / "pi"
     made, stamp = place / "card.img", place / "card.recipe"
