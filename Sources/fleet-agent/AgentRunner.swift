@@ -47,8 +47,7 @@ final class AgentRunner {
             proc: settings.roots.proc, sys: settings.roots.sys, root: settings.roots.root)
         let node = try Self.nodeName(settings, machine)
         let identity = AgentIdentity(machine, folder: context.state.path, log: context.log)
-        let sensors =
-            settings.sensors + (settings.addsMachineSensors ? SensorSettings.ofMachine(facts) : [])
+        let sensors = settings.allSensors(facts)
         let lines = sensors.indices.filter { sensors[$0].reader.reportsEdges }
         inputOfSensor = Dictionary(
             uniqueKeysWithValues: lines.enumerated().map { ($0.element, $0.offset) })

@@ -53,6 +53,14 @@ extension AgentSettings {
         control = ControlSettings(reader.table("control"))
     }
 
+    /// Those of the configuration, and those of the machine where they are wanted and no other has the name.
+    func allSensors(_ facts: MachineFacts) -> [SensorSettings] {
+        guard addsMachineSensors else { return sensors }
+        let names = Set(sensors.map(\.configuration.name))
+        return sensors
+            + SensorSettings.ofMachine(facts).filter { !names.contains($0.configuration.name) }
+    }
+
     private static func readHealth(_ reader: ConfigurationReader) -> HealthRules {
         var rules = HealthRules()
         rules.interval = reader.duration(

@@ -76,6 +76,15 @@ def reloadable(tmp_path, start):
     return begin
 
 
+def test_a_sensor_takes_the_place_of_the_machines_own_of_its_name(edge, agent):
+    watcher = listen(edge.port, f"{NODE}/info")
+    agent(edge.port, SIMULATED.replace("attic", "load"), head="machine_sensors = true").wait_for("ready")
+    wait_until(lambda: payloads(watcher, "info"), "what the agent is")
+    found = {name: sum(sensor["name"] == name for sensor in payloads(watcher, "info")[-1]["sensors"])
+             for name in ("load", "memory")}
+    assert found == {"load": 1, "memory": 1}
+
+
 def test_a_reload_changes_sensors_and_nothing_is_missing(edge, reloadable, tmp_path):
     watcher = listen(edge.port)
     process, write = reloadable(
