@@ -137,6 +137,7 @@ final class BrokerServer {
         } catch {
             throw DaemonError(.unavailable, "\(error)")
         }
+        warnOfAddress(listener)
         let (address, settings) = (listener.socket.address, listener.terms.settings)
         if settings.name.isEmpty {
             log.notice("listening", ["address": address, "protocol": settings.scheme])
@@ -145,6 +146,14 @@ final class BrokerServer {
                 "listening",
                 ["address": address, "protocol": settings.scheme, "name": settings.name])
         }
+    }
+
+    /// A network that comes up late, or with another address, keeps no client of another listener away.
+    private func warnOfAddress(_ listener: ServerListener) {
+        guard listener.socket.awaitsAddress else { return }
+        log.warning(
+            "this machine does not have the address of a listener, which serves once it does",
+            ["address": listener.socket.address])
     }
 
     /// Takes over users, rules, limits, certificates and listeners; connections stay, but for those of users

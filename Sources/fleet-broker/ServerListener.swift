@@ -30,7 +30,7 @@ final class ServerListener {
         let terms = try ListenerTerms(settings, broker.rules(for: settings), gate: gate)
         do throws(IOError) {
             let socket = try Listener(
-                settings.address, options: options, access: settings.unixAccess)
+                settings.address, options: options, access: settings.unixAccess, early: true)
             return ServerListener(socket, terms)
         } catch {
             throw DaemonError(listening: error, at: settings.address, hint: portHint)

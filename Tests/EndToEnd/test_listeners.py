@@ -92,6 +92,25 @@ def test_a_unix_socket_of_a_broker_that_was_killed_is_taken_over(fleet_broker, t
         assert client.recv(4) == CONNACK
 
 
+def test_an_address_that_comes_up_later_is_served_then(network_namespace, start, tmp_path):
+    inside = network_namespace()
+    file = tmp_path / "broker.toml"
+    file.write_text("".join(f'[[listener]]\naddress = "{address}:1883"\nallow_anonymous = true\n'
+                            for address in ("127.0.0.1", "192.0.2.1")))
+    broker = start(inside.command([program("fleet-broker"), "--config", file, "--state-directory",
+                                   tmp_path / "state"]))
+    broker.wait_for("ready")
+    assert "does not have the address" in broker.output
+
+    def publish(host):
+        return run(inside.command([program("fleet"), "pub", "--broker", f"mqtt://{host}:1883", "t", "1"]))
+
+    assert publish("127.0.0.1").returncode == 0
+    assert publish("192.0.2.1").returncode != 0
+    assert run(inside.command(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"])).returncode == 0
+    assert publish("192.0.2.1").returncode == 0
+
+
 def test_a_group_that_is_not_there_is_an_error(tmp_path):
     file = tmp_path / "broker.toml"
     file.write_text(f'[[listener]]\naddress = "unix:{tmp_path}/x"\ngroup = "no-such-group"\n')

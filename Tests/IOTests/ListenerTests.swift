@@ -75,11 +75,20 @@ import Testing
         #expect(error?.description.contains("ss -ltnp") == true)
     }
 
-    @Test func anAddressOfAnotherMachineIsAnError() throws {
+    @Test func anAddressOfAnotherMachineIsAnErrorUnlessItMayComeLater() throws {
         let error = #expect(throws: IOError.self) {
             _ = try Listener(try #require(SocketAddress("192.0.2.1:0")))
         }
         #expect(error?.code == .addressNotAvailable)
+        for text in ["192.0.2.1:0", "[2001:db8::1]:0"] {
+            let address = try #require(SocketAddress(text))
+            guard let early = try? Listener(address, early: true) else {
+                #expect(text.contains("::"), "only IPv6 may be missing")
+                continue
+            }
+            #expect(early.awaitsAddress)
+        }
+        #expect(try !Listener(.loopbackIPv4(port: 0), early: true).awaitsAddress)
     }
 
     @Test func loopbackListensOnBothFamiliesWhereTheMachineHasThem() throws {

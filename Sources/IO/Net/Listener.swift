@@ -16,6 +16,8 @@ public final class Listener: EventHandler {
 
     /// The address that it has, with the port that the kernel chose for 0.
     public let address: SocketAddress
+    /// The machine does not have the address, or not yet: connections come once it has.
+    public let awaitsAddress: Bool
     /// Connections handed over.
     public private(set) var acceptedCount: UInt64 = 0
     /// Connections closed at once because no descriptor was left.
@@ -31,10 +33,10 @@ public final class Listener: EventHandler {
     private var trouble: ((IOError) -> Void)?
 
     /// Binds and listens. A Unix socket's path is taken over when nobody answers there, and removed at the end;
-    /// `access` says who may connect to it.
+    /// `access` says who may connect to it. With `early`, an address that the machine does not have is no error.
     public init(
         _ address: SocketAddress, options: StreamOptions = StreamOptions(),
-        access: UnixSocketAccess? = nil
+        access: UnixSocketAccess? = nil, early: Bool = false
     ) throws(IOError) {
         let socket = try Syscalls.makeSocket(for: address)
         do throws(IOError) {
@@ -48,7 +50,7 @@ public final class Listener: EventHandler {
             case .ipv4:
                 try Syscalls.setOption(socket, level: SOL_SOCKET, SO_REUSEADDR, 1)
             }
-            try Syscalls.bind(socket, to: address)
+            awaitsAddress = try Self.bind(socket, to: address, early: early)
             // Nobody can connect before listen(2), whatever rights the path has until here.
             if case .unix(let path) = address, let access { try access.apply(to: path) }
             try Syscalls.listen(socket, backlog: Self.backlog)
@@ -59,6 +61,25 @@ public final class Listener: EventHandler {
         reserve = try? Files.openNull()
         self.socket = socket
         self.options = options
+    }
+
+    /// Returns whether the address is not there, IP_FREEBIND of ip(7).
+    private static func bind(
+        _ socket: borrowing FileDescriptor, to address: SocketAddress, early: Bool
+    ) throws(IOError) -> Bool {
+        do throws(IOError) {
+            try Syscalls.bind(socket, to: address)
+            return false
+        } catch {
+            guard early, error.code == .addressNotAvailable else { throw error }
+        }
+        if case .ipv6 = address {
+            try Syscalls.setOption(socket, level: Int32(IPPROTO_IPV6), IPV6_FREEBIND, 1)
+        } else {
+            try Syscalls.setOption(socket, level: Int32(IPPROTO_IP), IP_FREEBIND, 1)
+        }
+        try Syscalls.bind(socket, to: address)
+        return true
     }
 
     deinit {
