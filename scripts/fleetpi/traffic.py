@@ -6,17 +6,16 @@ import subprocess
 import tempfile
 import time
 
-from fleetdeb import folders
 from fleetdeb.tell import Failure
+from packagetests.support import PYTHON, has_clients
 
-PYTHON = folders.TREE / ".venv/bin/python"
 PROGRAM = pathlib.Path(__file__).with_name("clients.py")
 PATIENCE = 120
 
 
 def missing():
     """Why there are no clients here, or None."""
-    return None if PYTHON.exists() else "no .venv with paho-mqtt; `make deps` makes it"
+    return None if has_clients() else "no .venv with paho-mqtt; `make deps` makes it"
 
 
 def start(*arguments, **options):
