@@ -5,7 +5,6 @@ import pathlib
 import re
 
 from . import folders, toolchains
-from .releases import triplet
 from .tell import step
 from .toolchains import INSIDE
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from fleetdeb import folders
-from fleetdeb.roots import ENVIRONMENT, Root, require_root
+from fleetdeb.roots import Root, require_root
 from fleetdeb.tell import Failure, step
 
 from . import emulation

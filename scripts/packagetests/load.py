@@ -7,7 +7,7 @@ import time
 
 from fleetdeb import archives, containers, network
 
-from . import strict, versions
+from . import strict
 from .support import DAEMONS, blocks, client, has_clients, pid, put, starts_of, use
 
 CLOUD = "192.0.2.2"
